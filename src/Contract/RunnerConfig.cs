@@ -1,0 +1,118 @@
+using System.Text.Json.Serialization;
+
+namespace SandLabX.Contract;
+
+/// <summary>What the runner is told: the JSON in the environment variable <see cref="ContractNames.ConfigVariable"/> of a pod that runs a guest.</summary>
+public sealed record RunnerConfig
+{
+    /// <summary>Namespace and name of the LabNode, <c>namespace/name</c>; shown in messages only.</summary>
+    public required string Node { get; init; }
+
+    /// <summary>The disk's id: the overlay is <c>node_&lt;id&gt;.qcow2</c>.</summary>
+    public required string DiskId { get; init; }
+
+    /// <summary>Absolute path of the overlay, on the LabNode's claim.</summary>
+    public required string OverlayPath { get; init; }
+
+    /// <summary>True when this disk is known to have been made before: a missing overlay is then an error, never a fresh disk (law 7).</summary>
+    public bool OverlayExpected { get; init; }
+
+    /// <summary>Virtual size of a new overlay in bytes; null takes the base image's. Smaller than the base's is refused.</summary>
+    public long? DiskSizeBytes { get; init; }
+
+    /// <summary>Absolute path of the base image, on the image's claim, mounted read-only.</summary>
+    public required string BackingPath { get; init; }
+
+    /// <summary>SHA-256 of the base image, 64 hexadecimal digits; an overlay made on other bytes is refused.</summary>
+    public required string BackingSha256 { get; init; }
+
+    /// <summary>Virtual CPUs, at least 1.</summary>
+    public required int Cpus { get; init; }
+
+    /// <summary>The guest's memory in bytes; a multiple of 1 MiB.</summary>
+    public required long MemoryBytes { get; init; }
+
+    /// <summary>One of <see cref="Accelerators"/>.</summary>
+    public required string Accelerator { get; init; }
+
+    /// <summary>Seconds between the ACPI power-off and the pulled plug; 0 pulls it at once.</summary>
+    public required int GracePeriodSeconds { get; init; }
+}
+
+/// <summary>What an import is told: the JSON in <see cref="ContractNames.ConfigVariable"/> of a pod that imports an image.</summary>
+public sealed record ImportConfig
+{
+    /// <summary>Namespace and name of the LabImage, <c>namespace/name</c>; shown in messages only.</summary>
+    public required string Image { get; init; }
+
+    /// <summary>The http or https address of the qcow2 file.</summary>
+    public required string Url { get; init; }
+
+    /// <summary>The SHA-256 that the bytes must have, 64 hexadecimal digits.</summary>
+    public required string Sha256 { get; init; }
+
+    /// <summary>Absolute path that the verified image gets; its folder is on the image's claim.</summary>
+    public required string TargetPath { get; init; }
+
+    /// <summary>The largest virtual size accepted, in bytes.</summary>
+    public required long MaxVirtualSizeBytes { get; init; }
+}
+
+/// <summary>Names and numbers both sides must agree on.</summary>
+public static class ContractNames
+{
+    /// <summary>Environment variable that carries the configuration as JSON.</summary>
+    public const string ConfigVariable = "SANDLABX_CONFIG";
+
+    /// <summary>TCP port on which the runner answers <c>GET /readyz</c> (200 or 503) and <c>GET /v1/events</c> (newline-delimited <see cref="RunnerState"/>, the present one first).</summary>
+    public const int Port = 7070;
+
+    /// <summary>Folder of the runner's sockets; an emptyDir in the pod.</summary>
+    public const string RunDirectory = "/run/sandlabx";
+
+    /// <summary>Folder on which the LabNode's claim is mounted.</summary>
+    public const string OverlayDirectory = "/overlays";
+
+    /// <summary>Folder under which base images are mounted read-only, one folder an image.</summary>
+    public const string ImageDirectory = "/images";
+
+    /// <summary>File name of a base image in its folder.</summary>
+    public const string ImageFile = "disk.qcow2";
+
+    /// <summary>File beside a base image that holds its <see cref="ImageReport"/>; written when the import was verified.</summary>
+    public const string ImageReportFile = "disk.json";
+
+    /// <summary>Folder on which an import mounts the image's claim.</summary>
+    public const string ImportDirectory = "/image";
+
+    /// <summary>Kubernetes' limit on a container's termination message, in bytes.</summary>
+    public const int TerminationMessageLimit = 4096;
+
+    /// <summary>Where Kubernetes reads the termination message from.</summary>
+    public const string TerminationMessagePath = "/dev/termination-log";
+}
+
+/// <summary>The closed list of accelerator wishes.</summary>
+public static class Accelerators
+{
+    /// <summary>KVM where it passes the self-test, else TCG.</summary>
+    public const string Auto = "Auto";
+
+    /// <summary>KVM or an error.</summary>
+    public const string Kvm = "KVM";
+
+    /// <summary>Software emulation.</summary>
+    public const string Tcg = "TCG";
+}
+
+/// <summary>Source-generated JSON for everything that operator and runner say to each other: camelCase, nulls left out, unknown members ignored.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(RunnerConfig))]
+[JsonSerializable(typeof(ImportConfig))]
+[JsonSerializable(typeof(RunnerState))]
+[JsonSerializable(typeof(TerminationReport))]
+[JsonSerializable(typeof(ImageReport))]
+[JsonSerializable(typeof(OverlayMarker))]
+public sealed partial class ContractJson : JsonSerializerContext;

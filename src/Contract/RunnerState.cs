@@ -1,0 +1,117 @@
+namespace SandLabX.Contract;
+
+/// <summary>One line of <c>GET /v1/events</c>: the runner's whole present state, so that a reader that comes late or comes back misses nothing that matters.</summary>
+public sealed record RunnerState
+{
+    /// <summary>One of <see cref="RunnerPhases"/>.</summary>
+    public required string Phase { get; init; }
+
+    /// <summary>When this state began, UTC.</summary>
+    public required DateTimeOffset At { get; init; }
+
+    /// <summary>The accelerator in use; null until QEMU's start was decided.</summary>
+    public AcceleratorReport? Accelerator { get; init; }
+
+    /// <summary>The guest's disk; null until it was prepared, and in imports.</summary>
+    public DiskReport? Disk { get; init; }
+
+    /// <summary>The times of this start so far.</summary>
+    public StartTimeline? Timeline { get; init; }
+
+    /// <summary>What the guest's disk last failed at, while the guest is paused by it.</summary>
+    public IoErrorReport? IoError { get; init; }
+
+    /// <summary>How often the guest was reset since QEMU's start (reboots included).</summary>
+    public int Resets { get; init; }
+
+    /// <summary>The runner's version.</summary>
+    public string? RunnerVersion { get; init; }
+
+    /// <summary>QEMU's version, as its monitor tells it.</summary>
+    public string? QemuVersion { get; init; }
+
+    /// <summary>Bytes an import has received; null outside of imports.</summary>
+    public long? ReceivedBytes { get; init; }
+
+    /// <summary>Bytes an import expects in all; null when the server did not say, and outside of imports.</summary>
+    public long? TotalBytes { get; init; }
+}
+
+/// <summary>The closed list of what a runner can be doing.</summary>
+public static class RunnerPhases
+{
+    /// <summary>Checks or makes the overlay.</summary>
+    public const string Preparing = "Preparing";
+
+    /// <summary>Another process holds the overlay's lock; the runner waits for it.</summary>
+    public const string WaitingForLock = "WaitingForLock";
+
+    /// <summary>QEMU was started; its guest does not run yet.</summary>
+    public const string Starting = "Starting";
+
+    /// <summary>The guest runs.</summary>
+    public const string Running = "Running";
+
+    /// <summary>The guest is paused, by request or by an I/O error (see <see cref="RunnerState.IoError"/>).</summary>
+    public const string Paused = "Paused";
+
+    /// <summary>The guest was asked to power off.</summary>
+    public const string ShuttingDown = "ShuttingDown";
+
+    /// <summary>It is over; the termination report says how.</summary>
+    public const string Ended = "Ended";
+
+    /// <summary>An import receives bytes.</summary>
+    public const string Downloading = "Downloading";
+
+    /// <summary>An import checks what it received.</summary>
+    public const string Verifying = "Verifying";
+}
+
+/// <summary>Which accelerator the guest runs on, and why.</summary>
+/// <param name="Name"><see cref="Accelerators.Kvm"/> or <see cref="Accelerators.Tcg"/>.</param>
+/// <param name="Reason">One CamelCase word, fit for a condition: SelfTestPassed, Requested, NoDevice, SelfTestFailed, SelfTestTimedOut.</param>
+/// <param name="Message">One sentence for people.</param>
+public sealed record AcceleratorReport(string Name, string Reason, string Message);
+
+/// <summary>The guest's disk as the runner found or made it.</summary>
+/// <param name="VirtualSizeBytes">What the guest sees.</param>
+/// <param name="ActualSizeBytes">What the overlay takes on the claim.</param>
+/// <param name="Created">True when this start made it.</param>
+public sealed record DiskReport(long VirtualSizeBytes, long ActualSizeBytes, bool Created);
+
+/// <summary>Times of one start, UTC; each null until reached.</summary>
+public sealed record StartTimeline
+{
+    /// <summary>The runner's first statement.</summary>
+    public DateTimeOffset? RunnerStarted { get; init; }
+
+    /// <summary>The overlay was there and checked.</summary>
+    public DateTimeOffset? DiskReady { get; init; }
+
+    /// <summary>QEMU's process was started.</summary>
+    public DateTimeOffset? QemuStarted { get; init; }
+
+    /// <summary>QEMU's monitor said that the guest runs.</summary>
+    public DateTimeOffset? GuestRunning { get; init; }
+}
+
+/// <summary>A failed access of the guest's disk.</summary>
+/// <param name="NoSpace">True when the claim is full.</param>
+/// <param name="Message">QEMU's words.</param>
+public sealed record IoErrorReport(bool NoSpace, string Message);
+
+/// <summary>What is known of a base image once it was verified.</summary>
+/// <param name="Sha256">64 hexadecimal digits.</param>
+/// <param name="Format">Always <c>qcow2</c> today.</param>
+/// <param name="VirtualSizeBytes">What a guest sees.</param>
+/// <param name="FileSizeBytes">What was received.</param>
+public sealed record ImageReport(string Sha256, string Format, long VirtualSizeBytes, long FileSizeBytes);
+
+/// <summary>The file <c>node_&lt;id&gt;.json</c> beside an overlay: says without Kubernetes what the overlay is and that it was made.</summary>
+/// <param name="DiskId">The disk's id.</param>
+/// <param name="Node">The LabNode it was made for, <c>namespace/name</c>.</param>
+/// <param name="BackingPath">Its base image's path.</param>
+/// <param name="BackingSha256">Its base image's SHA-256.</param>
+/// <param name="CreatedAt">When it was made, UTC.</param>
+public sealed record OverlayMarker(string DiskId, string Node, string BackingPath, string BackingSha256, DateTimeOffset CreatedAt);
