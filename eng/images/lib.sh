@@ -68,7 +68,7 @@ need() {
 
 # digest <path…>: one hash over names, modes and contents of files and folders, independent of where the checkout is.
 digest() {
-  (cd "$repo" && find "$@" -type f -printf '%p %m\n' | sort | while read -r path mode; do printf '%s %s %s\n' "$path" "$mode" "$(sha256sum < "$path")"; done) | sha256sum | cut -c1-12
+  (cd "$repo" && export LC_ALL=C && find "$@" -type f -printf '%p %m\n' | sort && find "$@" -type f -print0 | sort -z | xargs -0 sha256sum) | sha256sum | cut -c1-12
 }
 
 suite=bookworm
@@ -93,6 +93,6 @@ debian() {
   local target=${*: -1}
   debian_sources
   run mmdebstrap "${apt_options[@]}" --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
-    --customize-hook='rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"; if [ -d "$1/etc/apt" ]; then printf "deb http://deb.debian.org/debian%s main\n" " '$suite'" " '$suite'-updates" "-security '$suite'-security" > "$1/etc/apt/sources.list"; fi' \
+    --customize-hook='rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1"/etc/apt/sources.list.d/0000*; if [ -d "$1/etc/apt" ]; then printf "deb http://deb.debian.org/debian%s main\n" " '$suite'" " '$suite'-updates" "-security '$suite'-security" > "$1/etc/apt/sources.list"; fi' \
     "${@:1:$#-1}" $suite "$target" "$sources"
 }
