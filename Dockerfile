@@ -9,9 +9,9 @@ RUN ["/bin/bash", "-euc", "collect /collected /etc/ssl/certs/ca-certificates.crt
 
 FROM scratch
 COPY --from=packages /collected /
-ARG PUBLISHED=artifacts/publish/Operator/release_linux-x64
-COPY ${PUBLISHED} /app
-ENV DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 DOTNET_EnableDiagnostics=0 ASPNETCORE_HTTP_PORTS=8080
+ENV DOTNET_EnableDiagnostics=0
 USER 65532:65532
 WORKDIR /app
 ENTRYPOINT ["/app/SandLabX.Operator"]
+ARG PUBLISHED=artifacts/publish/Operator/release_linux-x64
+COPY ${PUBLISHED} /app

@@ -66,9 +66,18 @@ need() {
   run "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
 }
 
-# digest <path…>: one hash over names, modes and contents of files and folders, independent of where the checkout is.
+# digest <path…>: one hash over names, modes and contents of files and folders, independent of where the checkout is. What
+# only explains (*.md) does not count.
 digest() {
-  (cd "$repo" && export LC_ALL=C && find "$@" -type f -printf '%p %m\n' | sort && find "$@" -type f -print0 | sort -z | xargs -0 sha256sum) | sha256sum | cut -c1-12
+  local files=("$@" -type f ! -name '*.md')
+  (cd "$repo" && find "${files[@]}" -printf '%p %m\n' | sort && find "${files[@]}" -print0 | sort -z | xargs -0 sha256sum) | sha256sum | cut -c1-12
+}
+
+# prune <pattern> <number>: keeps the newest of the files that match, and what is named like them.
+prune() {
+  local file
+  # shellcheck disable=SC2086
+  ls -t $1 | tail -n +$(($2 + 1)) | while read -r file; do rm -f "$file" "$file.sha256"; done
 }
 
 suite=bookworm
