@@ -1,0 +1,254 @@
+using k8s.Models;
+using SandLabX.Runtime;
+
+namespace SandLabX.Entities;
+
+/// <summary>A virtual machine. Its disk is a qcow2 overlay on a claim of its own, over a LabImage; its status is the durable record of its life.</summary>
+[KubernetesEntity(Group = Api.Group, ApiVersion = Api.Version, Kind = "LabNode", PluralName = "labnodes")]
+[EntityScope(EntityScope.Namespaced)]
+[KubernetesEntityShortNames("ln")]
+[KubernetesEntityCategories("sandlabx")]
+[GenericAdditionalPrinterColumn(".spec.image", "Image", "string")]
+[GenericAdditionalPrinterColumn(".status.phase", "Phase", "string")]
+[GenericAdditionalPrinterColumn(".status.conditions[?(@.type==\"Ready\")].reason", "Reason", "string")]
+[GenericAdditionalPrinterColumn(".status.pod.node", "Node", "string", Priority = 1)]
+[GenericAdditionalPrinterColumn(".status.pod.ip", "IP", "string", Priority = 1)]
+[GenericAdditionalPrinterColumn(".status.accelerator", "Accelerator", "string", Priority = 1)]
+[GenericAdditionalPrinterColumn(".status.overlayPath", "Overlay", "string", Priority = 1)]
+[GenericAdditionalPrinterColumn(".status.restarts.count", "Restarts", "integer")]
+[GenericAdditionalPrinterColumn(".metadata.creationTimestamp", "Age", "date")]
+public sealed class V1Alpha1LabNode : CustomKubernetesEntity<LabNodeSpec, LabNodeStatus>;
+
+/// <summary>What a LabNode should be.</summary>
+public sealed class LabNodeSpec
+{
+    /// <summary>Name of the LabImage of this namespace that a new disk is based on. A disk that is there keeps the base it was made on.</summary>
+    [Required]
+    [Length(1, 43)]
+    public string Image { get; set; } = "";
+
+    /// <summary>Whether the guest should run.</summary>
+    [Default(PowerStates.Running)]
+    [AllowedValues(PowerStates.Running, PowerStates.Stopped)]
+    public string PowerState { get; set; } = PowerStates.Running;
+
+    /// <summary>What follows when the guest ends by itself: Always starts it again, OnFailure only after a panic or a crash, Never leaves it off. A guest that the cluster ended is always started again.</summary>
+    [Default(RestartPolicies.OnFailure)]
+    [AllowedValues(RestartPolicies.Always, RestartPolicies.OnFailure, RestartPolicies.Never)]
+    public string RestartPolicy { get; set; } = RestartPolicies.OnFailure;
+
+    /// <summary>Virtual CPUs. A change is applied at the next start.</summary>
+    [Default(1)]
+    [RangeMinimum(1)]
+    [RangeMaximum(64)]
+    public int Cpus { get; set; } = 1;
+
+    /// <summary>The guest's memory, a quantity such as 512Mi or 2Gi; at least 16Mi. The pod asks for this and for what QEMU needs beside it. A change is applied at the next start.</summary>
+    [Default("1Gi")]
+    [Pattern(Quantities.Pattern)]
+    public string Memory { get; set; } = "1Gi";
+
+    /// <summary>Auto takes KVM where it passes a self-test, else TCG (software emulation); KVM and TCG insist. The condition Accelerated says which it became and why.</summary>
+    [Default("Auto")]
+    [AllowedValues("Auto", "KVM", "TCG")]
+    public string Accelerator { get; set; } = "Auto";
+
+    /// <summary>Seconds a guest gets to power off when it is asked to; then its plug is pulled. 0 pulls it at once.</summary>
+    [Default(30)]
+    [RangeMinimum(0)]
+    [RangeMaximum(3600)]
+    public int GracePeriodSeconds { get; set; } = 30;
+
+    /// <summary>The disk.</summary>
+    public LabNodeDisk Disk { get; set; } = new();
+}
+
+/// <summary>What a LabNode's disk should be.</summary>
+public sealed class LabNodeDisk
+{
+    /// <summary>What the guest sees, a quantity such as 20Gi; at least the image's virtual size, which is the default. The claim asks for 6 % and 128 MiB more, so that a full disk fits beside the file system's own needs.</summary>
+    [Pattern(Quantities.Pattern)]
+    public string? Size { get; set; }
+
+    /// <summary>Storage class of the claim; left out, the cluster's default. Fixed once the claim is bound.</summary>
+    [Length(1, 253)]
+    public string? StorageClassName { get; set; }
+
+    /// <summary>What becomes of the claim when the LabNode is deleted. Retain keeps it, and a LabNode of the same name finds its disk again.</summary>
+    [Default(ReclaimPolicies.Retain)]
+    [AllowedValues(ReclaimPolicies.Retain, ReclaimPolicies.Delete)]
+    public string ReclaimPolicy { get; set; } = ReclaimPolicies.Retain;
+}
+
+/// <summary>What a LabNode is: enough, with the claims, to carry on after any restart.</summary>
+public sealed class LabNodeStatus
+{
+    /// <summary>The generation of the spec that this status answers.</summary>
+    public long? ObservedGeneration { get; set; }
+
+    /// <summary>One word: Pending, WaitingForImage, WaitingForVolume, Unschedulable, Starting, Running, Paused, Stopping, Stopped, BackOff, Failed or Deleting.</summary>
+    public string? Phase { get; set; }
+
+    /// <summary>Ready, ImageReady, DiskReady and Accelerated.</summary>
+    public IList<V1Condition>? Conditions { get; set; }
+
+    /// <summary>The overlay's absolute path inside the pod: /overlays/node_&lt;id&gt;.qcow2.</summary>
+    public string? OverlayPath { get; set; }
+
+    /// <summary>The disk.</summary>
+    public LabNodeDiskStatus? Disk { get; set; }
+
+    /// <summary>The pod that runs the guest; absent while there is none.</summary>
+    public LabNodePodStatus? Pod { get; set; }
+
+    /// <summary>KVM or TCG: what the guest last ran on.</summary>
+    public string? Accelerator { get; set; }
+
+    /// <summary>Version of the runner that last ran the guest.</summary>
+    public string? RunnerVersion { get; set; }
+
+    /// <summary>Version of QEMU that last ran the guest.</summary>
+    public string? QemuVersion { get; set; }
+
+    /// <summary>When the guest last began to run.</summary>
+    public DateTime? StartedAt { get; set; }
+
+    /// <summary>When the guest last ceased to run.</summary>
+    public DateTime? StoppedAt { get; set; }
+
+    /// <summary>Restarts that nobody asked for.</summary>
+    public LabNodeRestarts? Restarts { get; set; }
+
+    /// <summary>Set while the guest stays off although the spec says Running: it powered itself off, or a person must decide. Any change of the spec ends it.</summary>
+    public LabNodeHalt? Halted { get; set; }
+
+    /// <summary>The last five ends of the guest, newest first.</summary>
+    public IList<LabNodeTermination>? Terminations { get; set; }
+
+    /// <summary>The exact times of the last start.</summary>
+    public LabNodeTimeline? Timeline { get; set; }
+}
+
+/// <summary>A LabNode's disk as it is.</summary>
+public sealed class LabNodeDiskStatus
+{
+    /// <summary>Name of the claim that holds the overlay.</summary>
+    public string? Claim { get; set; }
+
+    /// <summary>The disk's id; also on the claim, so that a retained claim's overlay is found again.</summary>
+    public string? Id { get; set; }
+
+    /// <summary>What the guest sees, in bytes.</summary>
+    public long? VirtualSizeBytes { get; set; }
+
+    /// <summary>What the overlay took on the claim at the last start or stop, in bytes.</summary>
+    public long? ActualSizeBytes { get; set; }
+
+    /// <summary>When the overlay was first seen whole. From then on a missing overlay is an error, never a fresh disk.</summary>
+    public DateTime? CreatedAt { get; set; }
+
+    /// <summary>The base image.</summary>
+    public LabNodeBacking? Backing { get; set; }
+}
+
+/// <summary>What an overlay is based on.</summary>
+public sealed class LabNodeBacking
+{
+    /// <summary>Name of the LabImage.</summary>
+    public string? Image { get; set; }
+
+    /// <summary>Name of the claim that holds it.</summary>
+    public string? Claim { get; set; }
+
+    /// <summary>Its digest, sha256:&lt;64 hexadecimal digits&gt;.</summary>
+    public string? Digest { get; set; }
+}
+
+/// <summary>The pod that runs a LabNode's guest.</summary>
+public sealed class LabNodePodStatus
+{
+    /// <summary>Its name.</summary>
+    public string? Name { get; set; }
+
+    /// <summary>Its UID.</summary>
+    public string? Uid { get; set; }
+
+    /// <summary>The cluster's node it runs on.</summary>
+    public string? Node { get; set; }
+
+    /// <summary>Its address.</summary>
+    public string? Ip { get; set; }
+}
+
+/// <summary>Restarts that nobody asked for.</summary>
+public sealed class LabNodeRestarts
+{
+    /// <summary>How many in all.</summary>
+    public int Count { get; set; }
+
+    /// <summary>How many starts in a row failed; 0 after a healthy run.</summary>
+    public int Consecutive { get; set; }
+
+    /// <summary>When the next try comes; set in phase BackOff only.</summary>
+    public DateTime? NextAt { get; set; }
+}
+
+/// <summary>Why a guest stays off.</summary>
+public sealed class LabNodeHalt
+{
+    /// <summary>The reason of the end that led to it.</summary>
+    public string? Reason { get; set; }
+
+    /// <summary>The spec's generation at that time; another one ends the halt.</summary>
+    public long Generation { get; set; }
+}
+
+/// <summary>One end of a guest.</summary>
+public sealed class LabNodeTermination
+{
+    /// <summary>One word of a closed list: GuestShutdown, GuestPanicked, HostShutdown, HostPowerOff, QemuCrashed, PodLost and others; docs/API.md has them all.</summary>
+    public string? Reason { get; set; }
+
+    /// <summary>What happened, and the way out where there is one.</summary>
+    public string? Message { get; set; }
+
+    /// <summary>QEMU's exit code, or 128 plus its signal; absent when it was never started or nobody saw it end.</summary>
+    public int? ExitCode { get; set; }
+
+    /// <summary>When.</summary>
+    public DateTime? At { get; set; }
+
+    /// <summary>When this run of the guest had begun; absent when it never ran.</summary>
+    public DateTime? StartedAt { get; set; }
+
+    /// <summary>UID of the pod that ended.</summary>
+    public string? PodUid { get; set; }
+
+    /// <summary>The console's last lines.</summary>
+    public string? Console { get; set; }
+}
+
+/// <summary>The exact times of a start, UTC, so that start latency needs no guess.</summary>
+public sealed class LabNodeTimeline
+{
+    /// <summary>The operator decided to start the guest.</summary>
+    public DateTime? Decided { get; set; }
+
+    /// <summary>The pod was created (the API server's clock, whole seconds).</summary>
+    public DateTime? PodCreated { get; set; }
+
+    /// <summary>The pod got its node (whole seconds).</summary>
+    public DateTime? PodScheduled { get; set; }
+
+    /// <summary>The runner's first statement.</summary>
+    public DateTime? RunnerStarted { get; set; }
+
+    /// <summary>The overlay was there and checked.</summary>
+    public DateTime? DiskReady { get; set; }
+
+    /// <summary>QEMU's process was started.</summary>
+    public DateTime? QemuStarted { get; set; }
+
+    /// <summary>The guest's first instruction, as QEMU's monitor told it.</summary>
+    public DateTime? GuestRunning { get; set; }
+}

@@ -1,0 +1,112 @@
+namespace SandLabX.Entities;
+
+/// <summary>Values of <c>spec.powerState</c>.</summary>
+public static class PowerStates
+{
+    /// <summary>The guest should run.</summary>
+    public const string Running = "Running";
+
+    /// <summary>The guest should be off; its disk stays.</summary>
+    public const string Stopped = "Stopped";
+}
+
+/// <summary>Values of <c>spec.restartPolicy</c>: what follows when the guest ends by itself. What the cluster ends is always started again.</summary>
+public static class RestartPolicies
+{
+    /// <summary>Start again, also after the guest powered itself off.</summary>
+    public const string Always = "Always";
+
+    /// <summary>Start again after a panic or a crash, not after a power-off.</summary>
+    public const string OnFailure = "OnFailure";
+
+    /// <summary>Stay off.</summary>
+    public const string Never = "Never";
+}
+
+/// <summary>Values of <c>spec.disk.reclaimPolicy</c>: what becomes of the claim when its LabNode is deleted.</summary>
+public static class ReclaimPolicies
+{
+    /// <summary>The claim stays; a LabNode of the same name finds its disk again.</summary>
+    public const string Retain = "Retain";
+
+    /// <summary>The claim is deleted with the LabNode.</summary>
+    public const string Delete = "Delete";
+}
+
+/// <summary>Values of a LabNode's <c>status.phase</c>.</summary>
+public static class NodePhases
+{
+    /// <summary>Seen, nothing decided yet.</summary>
+    public const string Pending = "Pending";
+
+    /// <summary>Its image is not there or not ready.</summary>
+    public const string WaitingForImage = "WaitingForImage";
+
+    /// <summary>Its claim is not there, not bound or not usable.</summary>
+    public const string WaitingForVolume = "WaitingForVolume";
+
+    /// <summary>No node of the cluster has room for its pod.</summary>
+    public const string Unschedulable = "Unschedulable";
+
+    /// <summary>Its pod is on its way; the guest does not run yet.</summary>
+    public const string Starting = "Starting";
+
+    /// <summary>The guest runs.</summary>
+    public const string Running = "Running";
+
+    /// <summary>The guest is paused by an error of its disk.</summary>
+    public const string Paused = "Paused";
+
+    /// <summary>The guest was asked to power off, or its pod goes.</summary>
+    public const string Stopping = "Stopping";
+
+    /// <summary>Off: as asked, or because the guest powered itself off.</summary>
+    public const string Stopped = "Stopped";
+
+    /// <summary>It ended too soon too often; <c>status.restarts.nextAt</c> says when it is tried again.</summary>
+    public const string BackOff = "BackOff";
+
+    /// <summary>It can't go on until a person decides; the condition Ready says what.</summary>
+    public const string Failed = "Failed";
+
+    /// <summary>It is being deleted.</summary>
+    public const string Deleting = "Deleting";
+}
+
+/// <summary>Values of a LabImage's <c>status.phase</c>.</summary>
+public static class ImagePhases
+{
+    /// <summary>Seen; the import has not begun.</summary>
+    public const string Pending = "Pending";
+
+    /// <summary>Bytes are being received or checked.</summary>
+    public const string Importing = "Importing";
+
+    /// <summary>Verified; disks can be based on it.</summary>
+    public const string Ready = "Ready";
+
+    /// <summary>The last try failed in a way that may pass; it is tried again.</summary>
+    public const string BackOff = "BackOff";
+
+    /// <summary>Refused, until the spec is corrected.</summary>
+    public const string Failed = "Failed";
+
+    /// <summary>It is being deleted.</summary>
+    public const string Deleting = "Deleting";
+}
+
+/// <summary>Types of conditions.</summary>
+public static class ConditionTypes
+{
+    /// <summary>The object is as its spec asks. A node that is stopped as asked is ready in this sense.</summary>
+    public const string Ready = "Ready";
+
+    /// <summary>The LabNode's base image is there.</summary>
+    public const string ImageReady = "ImageReady";
+
+    /// <summary>The LabNode's claim and overlay are there and sound.</summary>
+    public const string DiskReady = "DiskReady";
+
+    /// <summary>The guest runs on KVM; when not, the reason says why.</summary>
+    public const string Accelerated = "Accelerated";
+}

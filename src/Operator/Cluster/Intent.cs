@@ -1,0 +1,33 @@
+using k8s.Models;
+using SandLabX.Runtime;
+
+namespace SandLabX.Operator.Cluster;
+
+/// <summary>The closed set of what the operator does in the cluster.</summary>
+public abstract record Intent
+{
+    private Intent()
+    {
+    }
+
+    /// <summary>Make a claim. One that has the name already is left alone.</summary>
+    public sealed record CreateClaim(V1PersistentVolumeClaim Claim) : Intent;
+
+    /// <summary>Make a pod. The API server admits one of a name: that is the first wall of law 1.</summary>
+    public sealed record CreatePod(V1Pod Pod) : Intent;
+
+    /// <summary>Delete this very pod, with the grace it was made with.</summary>
+    public sealed record DeletePod(ObjectKey Key, string Uid) : Intent;
+
+    /// <summary>Delete this very claim.</summary>
+    public sealed record DeleteClaim(ObjectKey Key, string Uid) : Intent;
+
+    /// <summary>Tell people, by an event.</summary>
+    public sealed record Announce(bool Warning, string Reason, string Message) : Intent;
+}
+
+/// <summary>An intent that the API server refused.</summary>
+/// <param name="What">What was asked, such as "create pod labnode-a".</param>
+/// <param name="Kind">The kind of error.</param>
+/// <param name="Message">The server's words.</param>
+public sealed record Refusal(string What, KubeError Kind, string Message);

@@ -1,0 +1,59 @@
+using k8s;
+using k8s.Models;
+using Microsoft.Extensions.Logging;
+using SandLabX.Runtime;
+
+namespace SandLabX.Operator.Cluster;
+
+/// <summary>Carries intents out against the API server.</summary>
+public sealed class IntentExecutor(KubeApi api, ILogger<IntentExecutor> log)
+{
+    /// <summary>Carries intents out in order, and stops at the first that the server refuses for what it asks (quota, admission, an invalid field).</summary>
+    /// <returns>The refusal; null when all was done. Conflicts and faults on the way are thrown, to be tried again on a fresh observation.</returns>
+    public async Task<Refusal?> ApplyAsync(IKubernetesObject<V1ObjectMeta> about, IEnumerable<Intent> intents, CancellationToken stop)
+    {
+        foreach (Intent intent in intents)
+        {
+            try
+            {
+                await ApplyAsync(about, intent, stop).ConfigureAwait(false);
+            }
+            catch (KubeException e) when (e.Kind is KubeError.Forbidden or KubeError.Invalid or KubeError.AlreadyExists)
+            {
+                string what = Name(intent);
+                log.LogWarning("The API server refused to {What}: {Message}", what, e.Message);
+                return new Refusal(what, e.Kind, e.Message);
+            }
+        }
+
+        return null;
+    }
+
+    private async Task ApplyAsync(IKubernetesObject<V1ObjectMeta> about, Intent intent, CancellationToken stop)
+    {
+        if (intent is not Intent.Announce)
+        {
+            log.LogInformation("{Kind} {Namespace}/{Name}: {What}", about.Kind, about.Metadata.NamespaceProperty, about.Metadata.Name, Name(intent));
+        }
+
+        await (intent switch
+        {
+            Intent.CreateClaim create => api.CreateAsync(create.Claim, stop),
+            Intent.CreatePod create => api.CreateAsync(create.Pod, stop),
+            Intent.DeletePod delete => api.DeleteAsync<V1Pod>(delete.Key, delete.Uid, null, stop),
+            Intent.DeleteClaim delete => api.DeleteAsync<V1PersistentVolumeClaim>(delete.Key, delete.Uid, null, stop),
+            Intent.Announce tell => api.PublishEventAsync(about, tell.Warning ? "Warning" : "Normal", tell.Reason, tell.Message, stop),
+            _ => throw new InvalidOperationException($"Intent {intent.GetType().Name} has no executor."),
+        }).ConfigureAwait(false);
+    }
+
+    private static string Name(Intent intent) => intent switch
+    {
+        Intent.CreateClaim create => $"create claim {create.Claim.Metadata.Name}",
+        Intent.CreatePod create => $"create pod {create.Pod.Metadata.Name}",
+        Intent.DeletePod delete => $"delete pod {delete.Key.Name} (uid {delete.Uid})",
+        Intent.DeleteClaim delete => $"delete claim {delete.Key.Name} (uid {delete.Uid})",
+        Intent.Announce tell => $"announce {tell.Reason}",
+        _ => intent.GetType().Name,
+    };
+}

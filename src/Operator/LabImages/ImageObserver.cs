@@ -1,0 +1,44 @@
+using System.Collections.Immutable;
+using k8s.Models;
+using SandLabX.Entities;
+using SandLabX.Operator.Cluster;
+using SandLabX.Operator.Runners;
+using SandLabX.Runtime;
+
+namespace SandLabX.Operator.LabImages;
+
+/// <summary>Reads all that a decision about a LabImage may look at, from caches that watches keep: no request to the API server.</summary>
+public sealed class ImageObserver(Cache<V1PersistentVolumeClaim> claims, Cache<V1Pod> pods, StorageClasses classes, RunnerFollower runners)
+{
+    /// <summary>Which LabImages a claim is about: its own, or the one that its disk is based on.</summary>
+    public IEnumerable<ObjectKey> MapClaim(V1PersistentVolumeClaim claim)
+    {
+        V1PersistentVolumeClaim? holder = Indexes.BackingOf(claim) is { } backing ? claims.Get(backing) : claim;
+        return holder is null ? [] : Indexes.OwnerByLabel(holder.Metadata, Labels.Image).AsKeys();
+    }
+
+    /// <summary>What is, for this LabImage.</summary>
+    public ImageObservation Observe(V1Alpha1LabImage image)
+    {
+        var key = new ObjectKey(image.Metadata.NamespaceProperty, image.Metadata.Name);
+        ImmutableArray<V1PersistentVolumeClaim> own = [.. claims.ByIndex(Indexes.Image, key.ToString())];
+        ImmutableArray<V1Pod> imports = [.. pods.ByIndex(Indexes.Image, key.ToString())];
+        V1PersistentVolumeClaim? present = own.FirstOrDefault(c => c.Metadata.Name == ImageObjects.Key(image).Name);
+        V1Pod? pod = imports.FirstOrDefault(p => p.Metadata.Name == ImageObjects.Key(image).Name);
+        return new ImageObservation
+        {
+            Image = image,
+            Claims = own,
+            Pods = imports,
+            Users = own
+                .Select(c => (c.Metadata.Name, Users: UsersOf(c)))
+                .Where(c => !c.Users.IsEmpty)
+                .ToImmutableDictionary(c => c.Name, c => c.Users),
+            StorageClassKnown = classes.Knows(present is null ? image.Spec.Storage.StorageClassName : present.Spec.StorageClassName),
+            Runner = pod is null ? null : runners.Follow(pod),
+        };
+    }
+
+    private ImmutableArray<string> UsersOf(V1PersistentVolumeClaim claim) =>
+        [.. claims.ByIndex(Indexes.Backing, new ObjectKey(claim.Metadata.NamespaceProperty, claim.Metadata.Name).ToString()).Select(u => u.Metadata.Name)];
+}

@@ -1,0 +1,312 @@
+using System.Collections.Immutable;
+using System.Text.Json;
+using k8s.Models;
+using SandLabX.Contract;
+using SandLabX.Entities;
+using SandLabX.Operator.Cluster;
+using SandLabX.Runtime;
+
+namespace SandLabX.Operator.LabNodes;
+
+/// <summary>The plan in the making: the next status and the intents, with the words in which the planner writes them. Lives for one call of the planner.</summary>
+internal sealed class NodeDraft
+{
+    private readonly List<Intent> _intents = [];
+    private readonly LabNodeStatus _before;
+    private TimeSpan? _again;
+    private bool _released;
+
+    public NodeDraft(NodeObservation seen, OperatorOptions options, DateTimeOffset now)
+    {
+        Seen = seen;
+        Options = options;
+        Now = now;
+        _before = seen.Node.Status ?? new LabNodeStatus();
+        Status = Copy(_before);
+        Status.ObservedGeneration = seen.Node.Metadata.Generation;
+        Status.Conditions ??= [];
+        Claim = seen.Claim is { } claim && IsNodesClaim(claim) ? claim : null;
+        Alive = seen.Pod is { } pod && Owns(pod) && pod.Status?.Phase is not ("Succeeded" or "Failed") ? pod : null;
+        if (Claim is not null)
+        {
+            DescribeClaim(Claim);
+        }
+    }
+
+    public NodeObservation Seen { get; }
+
+    public OperatorOptions Options { get; }
+
+    public DateTimeOffset Now { get; }
+
+    /// <summary>The next status.</summary>
+    public LabNodeStatus Status { get; }
+
+    /// <summary>The claim, when it is this LabNode's.</summary>
+    public V1PersistentVolumeClaim? Claim { get; }
+
+    /// <summary>The pod, when it is this LabNode's and has not ended.</summary>
+    public V1Pod? Alive { get; }
+
+    /// <summary>What the disk is based on, as its claim says.</summary>
+    public LabNodeBacking? Backing => Status.Disk?.Backing;
+
+    /// <summary>The size that the spec asks for, in bytes; null for the image's.</summary>
+    public long? WishedDiskBytes => Quantities.TryParse(Seen.Node.Spec.Disk.Size, out long bytes) ? bytes : null;
+
+    /// <summary>The virtual size of the image a new disk would get, in bytes.</summary>
+    public long? ImageVirtualSize => Seen.Image?.Status?.VirtualSizeBytes;
+
+    public bool Owns(V1Pod pod) => pod.Metadata.OwnerReferences?.Any(o => o.Controller == true && o.Uid == Seen.Node.Metadata.Uid) == true;
+
+    public void Do(Intent intent) => _intents.Add(intent);
+
+    public void Again(TimeSpan after) => _again = after;
+
+    public void Release()
+    {
+        _released = true;
+        Ready(false, "Released", "Nothing is left to do; the LabNode goes.");
+    }
+
+    public void Phase(string phase) => Status.Phase = phase;
+
+    public void Ready(bool is_, string reason, string message) => Set(ConditionTypes.Ready, is_, reason, message);
+
+    public void Image(bool? is_, string reason, string message) => Set(ConditionTypes.ImageReady, is_, reason, message);
+
+    public void Disk(bool? is_, string reason, string message) => Set(ConditionTypes.DiskReady, is_, reason, message);
+
+    /// <summary>Not ready, for the reason of another condition.</summary>
+    public void ReadyAs(string type)
+    {
+        V1Condition cause = Status.Conditions!.First(c => c.Type == type);
+        Ready(false, cause.Reason, cause.Message);
+    }
+
+    public void DeletePod(V1Pod pod)
+    {
+        if (pod.Metadata.DeletionTimestamp is null)
+        {
+            Do(new Intent.DeletePod(NodeObjects.PodKey(Seen.Node), pod.Metadata.Uid));
+        }
+    }
+
+    public void DeleteClaim(V1PersistentVolumeClaim claim)
+    {
+        if (claim.Metadata.DeletionTimestamp is null)
+        {
+            Do(new Intent.DeleteClaim(NodeObjects.ClaimKey(Seen.Node), claim.Metadata.Uid));
+        }
+    }
+
+    /// <summary>A changed spec deserves a fresh try at once.</summary>
+    public void ForgetOldTroubleWhenSpecChanged()
+    {
+        if (_before.ObservedGeneration == Seen.Node.Metadata.Generation)
+        {
+            return;
+        }
+
+        if (Status.Halted is { } halt && halt.Generation != Seen.Node.Metadata.Generation)
+        {
+            Status.Halted = null;
+        }
+
+        if (Status.Restarts is { } restarts)
+        {
+            restarts.Consecutive = 0;
+            restarts.NextAt = null;
+        }
+    }
+
+    /// <summary>Puts on record how a guest ended, once a pod, and decides what follows.</summary>
+    public void RecordEnd()
+    {
+        LabNodeTermination? end = null;
+        if (Seen.Pod is { } pod && Owns(pod))
+        {
+            end = NodeEnds.Read(pod, Now);
+            TakeReport(pod);
+        }
+
+        if (end is null && Status.Pod?.Uid is { } uid && uid != Seen.Pod?.Metadata.Uid)
+        {
+            end = Seen.GonePod is { } gone && gone.Metadata.Uid == uid ? NodeEnds.Read(gone, Now) : null;
+            end ??= NodeEnds.Lost(uid, Now);
+        }
+
+        if (end is null)
+        {
+            return;
+        }
+
+        Status.Pod = null;
+        if (Status.Terminations?.Any(t => t.PodUid == end.PodUid) == true)
+        {
+            return;
+        }
+
+        end.StartedAt ??= end.PodUid == _before.Pod?.Uid ? _before.StartedAt : null;
+        Status.Terminations = [end, .. (Status.Terminations ?? []).Take(NodeEnds.Kept - 1)];
+        Status.StoppedAt = end.At;
+        bool asked = Seen.Node.Spec.PowerState != PowerStates.Running || Seen.Node.Metadata.DeletionTimestamp is not null;
+        string reason = end.Reason!;
+        bool bad = reason is not (TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown);
+        Do(new Intent.Announce(bad, reason, end.Message!));
+        if (asked)
+        {
+            return;
+        }
+
+        NodeEnds.Verdict verdict = NodeEnds.Judge(reason, Seen.Node.Spec.RestartPolicy);
+        if (verdict != NodeEnds.Verdict.Restart)
+        {
+            Status.Halted = new LabNodeHalt { Reason = reason, Generation = Seen.Node.Metadata.Generation ?? 0 };
+            return;
+        }
+
+        Status.Restarts ??= new LabNodeRestarts();
+        Status.Restarts.Count++;
+        // A guest that was stopped in order, or powered itself off, did not fail: it starts again at once.
+        Status.Restarts.Consecutive = NodeEnds.WasHealthy(end) || !bad || reason is TerminationReasons.HostPowerOff ? 0 : Status.Restarts.Consecutive + 1;
+        Status.Restarts.NextAt = Status.Restarts.Consecutive == 0
+            ? null
+            : NodeEnds.Instant((Now + NodeEnds.Delay(Status.Restarts.Consecutive, end.PodUid!)).UtcDateTime);
+    }
+
+    /// <summary>A start is decided: its clock begins. A start that is tried again keeps its first time.</summary>
+    public void BeginTimeline()
+    {
+        Status.Restarts?.NextAt = null;
+        if (_before.Phase != NodePhases.Starting || _before.Timeline is null || _before.Timeline.GuestRunning is not null)
+        {
+            Status.Timeline = new LabNodeTimeline { Decided = NodeEnds.Instant(Now.UtcDateTime) };
+        }
+    }
+
+    public void DescribeClaim(V1PersistentVolumeClaim claim)
+    {
+        IDictionary<string, string> notes = claim.Metadata.Annotations;
+        Status.Disk ??= new LabNodeDiskStatus();
+        Status.Disk.Claim = claim.Metadata.Name;
+        Status.Disk.Id = notes[Annotations.DiskId];
+        Status.Disk.Backing = new LabNodeBacking
+        {
+            Image = notes[Annotations.BackingImage],
+            Claim = notes[Annotations.BackingClaim],
+            Digest = "sha256:" + notes[Annotations.BackingSha256],
+        };
+        Status.OverlayPath = NodeObjects.OverlayPath(notes[Annotations.DiskId]);
+    }
+
+    public void DescribePod(V1Pod pod) => Status.Pod = new LabNodePodStatus
+    {
+        Name = pod.Metadata.Name,
+        Uid = pod.Metadata.Uid,
+        Node = pod.Spec?.NodeName,
+        Ip = pod.Status?.PodIP,
+    };
+
+    /// <summary>What a runner that lives told.</summary>
+    public void TakeRunner(V1Pod pod, RunnerState runner)
+    {
+        Status.RunnerVersion = runner.RunnerVersion ?? Status.RunnerVersion;
+        Status.QemuVersion = runner.QemuVersion ?? Status.QemuVersion;
+        Take(pod, runner.Disk, runner.Accelerator, runner.Timeline);
+    }
+
+    public void MarkRunning(V1Pod pod)
+    {
+        bool news = _before.Phase != NodePhases.Running || _before.Pod?.Uid != pod.Metadata.Uid;
+        Phase(NodePhases.Running);
+        DescribePod(pod);
+        Disk(true, "OverlayReady", $"{Status.OverlayPath} on claim {Claim?.Metadata.Name}.");
+        Ready(true, "Running", "The guest runs.");
+        if (_before.Pod?.Uid != pod.Metadata.Uid)
+        {
+            Status.StartedAt = Status.Timeline?.GuestRunning ?? NodeEnds.Instant(Now.UtcDateTime);
+        }
+
+        if (news && _before.Phase != NodePhases.Paused)
+        {
+            Do(new Intent.Announce(false, "Started", $"The guest runs on {pod.Spec?.NodeName} ({Status.Accelerator ?? "accelerator not known yet"})."));
+        }
+    }
+
+    public Plan<LabNodeStatus> Build()
+    {
+        if (Status.Conditions!.All(c => c.Type != ConditionTypes.Ready))
+        {
+            Ready(false, "Pending", "Nothing is decided yet.");
+        }
+
+        // One rule for all trouble: when Ready begins to be false for a new reason that is not a step on the way, people hear of it.
+        V1Condition ready = Status.Conditions!.First(c => c.Type == ConditionTypes.Ready);
+        V1Condition? was = _before.Conditions?.FirstOrDefault(c => c.Type == ConditionTypes.Ready);
+        bool told = _intents.OfType<Intent.Announce>().Any(a => a.Reason == ready.Reason);
+        if (ready.Status == "False" && ready.Reason != was?.Reason && !told && !s_steps.Contains(ready.Reason))
+        {
+            Do(new Intent.Announce(true, ready.Reason, ready.Message));
+        }
+
+        return new Plan<LabNodeStatus>(Status, [.. _intents], _again, _released);
+    }
+
+    private static readonly ImmutableHashSet<string> s_steps =
+        ["Pending", "Starting", "StoppingGuest", "GuestEnding", "DeletingClaim", "Released", "ImageNotReady", "VolumePending", "ReplacingClaim"];
+
+    private void TakeReport(V1Pod pod)
+    {
+        TerminationReport? report = NodeEnds.ParseReport(NodeEnds.RunnerStatus(pod)?.State?.Terminated?.Message);
+        if (report is not null)
+        {
+            Take(pod, report.Disk, report.Accelerator, report.Timeline);
+        }
+    }
+
+    private void Take(V1Pod pod, DiskReport? disk, AcceleratorReport? accelerator, StartTimeline? timeline)
+    {
+        if (disk is not null && Status.Disk is { } known)
+        {
+            known.CreatedAt ??= NodeEnds.Instant(timeline?.DiskReady?.UtcDateTime ?? Now.UtcDateTime);
+            known.VirtualSizeBytes = disk.VirtualSizeBytes;
+            // The overlay grows all the time; it is noted at a start and at an end, so that an idle node writes nothing.
+            if (_before.Phase != NodePhases.Running || NodeEnds.RunnerStatus(pod)?.State?.Terminated is not null)
+            {
+                known.ActualSizeBytes = disk.ActualSizeBytes;
+            }
+        }
+
+        if (accelerator is not null)
+        {
+            Status.Accelerator = accelerator.Name;
+            Set(ConditionTypes.Accelerated, accelerator.Name == Accelerators.Kvm, accelerator.Reason, accelerator.Message);
+        }
+
+        if (timeline is not null)
+        {
+            Status.Timeline = new LabNodeTimeline
+            {
+                Decided = Status.Timeline?.Decided,
+                PodCreated = pod.Metadata.CreationTimestamp,
+                PodScheduled = pod.Status?.Conditions?.FirstOrDefault(c => c is { Type: "PodScheduled", Status: "True" })?.LastTransitionTime,
+                RunnerStarted = NodeEnds.Instant(timeline.RunnerStarted?.UtcDateTime),
+                DiskReady = NodeEnds.Instant(timeline.DiskReady?.UtcDateTime),
+                QemuStarted = NodeEnds.Instant(timeline.QemuStarted?.UtcDateTime),
+                GuestRunning = NodeEnds.Instant(timeline.GuestRunning?.UtcDateTime),
+            };
+        }
+    }
+
+    private void Set(string type, bool? is_, string reason, string message) => Conditions.Set(
+        Status.Conditions!, type, is_ switch { true => "True", false => "False", null => "Unknown" }, reason, message, Seen.Node.Metadata.Generation, Now);
+
+    private bool IsNodesClaim(V1PersistentVolumeClaim claim) =>
+        claim.Metadata.Labels is { } labels && labels.TryGetValue(Labels.Node, out string? node) && node == Seen.Node.Metadata.Name
+        && claim.Metadata.Annotations is { } notes && notes.ContainsKey(Annotations.DiskId) && notes.ContainsKey(Annotations.BackingImage)
+        && notes.ContainsKey(Annotations.BackingClaim) && notes.ContainsKey(Annotations.BackingSha256);
+
+    // Through JSON: the observation is shared with the cache and must stay as it is.
+    private static LabNodeStatus Copy(LabNodeStatus status) => JsonSerializer.Deserialize<LabNodeStatus>(JsonSerializer.Serialize(status))!;
+}

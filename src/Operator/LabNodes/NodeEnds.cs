@@ -1,0 +1,166 @@
+using System.Text.Json;
+using k8s.Models;
+using SandLabX.Contract;
+using SandLabX.Entities;
+
+namespace SandLabX.Operator.LabNodes;
+
+/// <summary>Reads how a pod's guest ended, and what follows from an end.</summary>
+public static class NodeEnds
+{
+    /// <summary>The pod was removed and nobody saw its guest end.</summary>
+    public const string PodLost = "PodLost";
+
+    /// <summary>The cluster ended the pod: evicted, refused by its node, its node restarted.</summary>
+    public const string PodFailed = "PodFailed";
+
+    /// <summary>The runner's container was killed before it could say why.</summary>
+    public const string RunnerKilled = "RunnerKilled";
+
+    /// <summary>The kernel killed the container for its memory.</summary>
+    public const string OutOfMemory = "OutOfMemory";
+
+    /// <summary>Kept in status: enough to see a pattern, few enough to keep the object small.</summary>
+    public const int Kept = 5;
+
+    /// <summary>A guest that panicked later than this after its start was well before.</summary>
+    private static readonly TimeSpan s_healthyGuest = TimeSpan.FromMinutes(10);
+
+    /// <summary>A run that something outside ended later than this was a good start: killing a machine must not teach it to wait.</summary>
+    private static readonly TimeSpan s_healthyStart = TimeSpan.FromSeconds(10);
+
+    /// <summary>What follows from an end while the spec says Running.</summary>
+    public enum Verdict
+    {
+        /// <summary>Start again.</summary>
+        Restart,
+
+        /// <summary>Stay off: the guest ended by itself and the restart policy says so.</summary>
+        StayOff,
+
+        /// <summary>Stay off until the spec changes: trying again can't help or could harm.</summary>
+        AskPerson,
+    }
+
+    /// <summary>How this pod's guest ended; null while it has not.</summary>
+    public static LabNodeTermination? Read(V1Pod pod, DateTimeOffset now)
+    {
+        V1ContainerStateTerminated? ended = RunnerStatus(pod)?.State?.Terminated;
+        bool over = pod.Status?.Phase is "Succeeded" or "Failed";
+        if (ended is null && !over)
+        {
+            return null;
+        }
+
+        TerminationReport? report = ParseReport(ended?.Message);
+        var end = new LabNodeTermination { PodUid = pod.Metadata.Uid, At = Instant(ended?.FinishedAt ?? now.UtcDateTime) };
+        if (report is not null)
+        {
+            end.Reason = report.Reason;
+            end.Message = report.Message;
+            end.ExitCode = report.QemuExitCode;
+            end.At = Instant(report.At.UtcDateTime);
+            end.StartedAt = Instant(report.Timeline?.GuestRunning?.UtcDateTime);
+            end.Console = report.Console;
+        }
+        else if (ended?.Reason == "OOMKilled")
+        {
+            end.Reason = OutOfMemory;
+            end.ExitCode = ended.ExitCode;
+            end.Message = "The kernel killed the container for its memory. Please report this: the pod's limit should have covered it.";
+        }
+        else if (ended is not null && pod.Status?.Reason is null && ended.Reason != "ContainerStatusUnknown")
+        {
+            end.Reason = RunnerKilled;
+            end.ExitCode = ended.ExitCode;
+            end.Message = $"The runner's container ended with code {ended.ExitCode} before it could say why.";
+        }
+        else
+        {
+            end.Reason = PodFailed;
+            end.Message = $"The cluster ended the pod: {pod.Status?.Reason ?? ended?.Reason ?? "no reason given"}. {pod.Status?.Message}".TrimEnd();
+        }
+
+        return end;
+    }
+
+    /// <summary>The termination report of a runner's container; null when there is none or it can't be read.</summary>
+    public static TerminationReport? ParseReport(string? message)
+    {
+        if (string.IsNullOrEmpty(message) || message[0] != '{')
+        {
+            return null;
+        }
+
+        try
+        {
+            return JsonSerializer.Deserialize(message, ContractJson.Default.TerminationReport);
+        }
+        catch (JsonException)
+        {
+            // Not a report of ours (cut, or written by something else): the caller falls back on Kubernetes' own words.
+            return null;
+        }
+    }
+
+    /// <summary>The end of a pod that was removed before anybody read how it ended.</summary>
+    public static LabNodeTermination Lost(string podUid, DateTimeOffset now) => new()
+    {
+        PodUid = podUid,
+        Reason = PodLost,
+        Message = "The pod was removed and nobody saw how its guest ended.",
+        At = Instant(now.UtcDateTime),
+    };
+
+    /// <summary>What follows from an end while the spec says Running.</summary>
+    public static Verdict Judge(string reason, string restartPolicy) => reason switch
+    {
+        TerminationReasons.GuestShutdown => restartPolicy == RestartPolicies.Always ? Verdict.Restart : Verdict.StayOff,
+        TerminationReasons.GuestPanicked or TerminationReasons.QemuCrashed =>
+            restartPolicy == RestartPolicies.Never ? Verdict.StayOff : Verdict.Restart,
+        TerminationReasons.OverlayMissing or TerminationReasons.OverlayCorrupt or TerminationReasons.OverlayChainUnexpected
+            or TerminationReasons.BackingMismatch or TerminationReasons.SizeBelowImage or TerminationReasons.InvalidConfiguration =>
+            Verdict.AskPerson,
+        _ => Verdict.Restart,
+    };
+
+    /// <summary>True when the disk itself is what the reason is about.</summary>
+    public static bool ConcernsDisk(string reason) => reason is TerminationReasons.OverlayMissing or TerminationReasons.OverlayCorrupt
+        or TerminationReasons.OverlayChainUnexpected or TerminationReasons.OverlayLocked or TerminationReasons.BackingMissing
+        or TerminationReasons.BackingMismatch or TerminationReasons.SizeBelowImage or TerminationReasons.NoSpace;
+
+    /// <summary>True when the run lasted long enough that the next start need not wait.</summary>
+    public static bool WasHealthy(LabNodeTermination end)
+    {
+        if (end is not { StartedAt: { } started, At: { } at })
+        {
+            return false;
+        }
+
+        return at - started >= (end.Reason == TerminationReasons.GuestPanicked ? s_healthyGuest : s_healthyStart);
+    }
+
+    /// <summary>The wait before a start after <paramref name="failed"/> failed ones in a row: 10·n² seconds, at most 300, up to a tenth less by jitter so that a class of nodes does not start in step.</summary>
+    /// <param name="failed">At least 1.</param>
+    /// <param name="seed">What the jitter is drawn from, so that the same observation gives the same plan.</param>
+    public static TimeSpan Delay(int failed, string seed)
+    {
+        double seconds = Math.Min(300, 10.0 * failed * failed);
+        uint hash = 2166136261;
+        foreach (char c in seed)
+        {
+            hash = (hash ^ c) * 16777619; // FNV-1a: string.GetHashCode differs from process to process
+        }
+
+        return TimeSpan.FromSeconds(seconds * (1 - (hash % 1000 / 10000.0)));
+    }
+
+    /// <summary>The runner's container in a pod's status.</summary>
+    public static V1ContainerStatus? RunnerStatus(V1Pod pod) =>
+        pod.Status?.ContainerStatuses?.FirstOrDefault(c => c.Name == NodeObjects.ContainerName);
+
+    /// <summary>A time as the API gives it back (UTC, microseconds), so that what was written equals what is read.</summary>
+    public static DateTime? Instant(DateTime? time) => time is { } t
+        ? new DateTime(t.Ticks - (t.Ticks % TimeSpan.TicksPerMicrosecond), DateTimeKind.Utc)
+        : null;
+}

@@ -1,0 +1,229 @@
+using System.Globalization;
+using System.Text.Json;
+using k8s.Models;
+using SandLabX.Contract;
+using SandLabX.Entities;
+using SandLabX.Runtime;
+
+namespace SandLabX.Operator.LabNodes;
+
+/// <summary>The claim and the pod that a LabNode gets, as pure functions of what is known.</summary>
+public static class NodeObjects
+{
+    /// <summary>Name of the container in every pod that the operator makes.</summary>
+    public const string ContainerName = "runner";
+
+    /// <summary>The longest name a LabNode or LabImage can have: its pod's and claim's names and labels are made from it and end at 63 characters.</summary>
+    public const int MaxNameLength = 43;
+
+    /// <summary>What QEMU and the runner take beside the guest's memory and per-CPU needs; measured, see docs/BENCHMARKS.md.</summary>
+    private const long BaseOverheadBytes = 80 * Quantities.MiB;
+
+    /// <summary>Per virtual CPU: thread stacks and TCG's per-thread state.</summary>
+    private const long OverheadPerCpuBytes = 8 * Quantities.MiB;
+
+    /// <summary>The user and group of every pod: nobody's on the host.</summary>
+    private const long RunnerUser = 65532;
+
+    /// <summary>The pod's grace exceeds the guest's by this many seconds: QEMU flushes its disk after the plug was pulled.</summary>
+    private const int FlushSeconds = 15;
+
+    /// <summary>Name of a LabNode's pod. Fixed, so that the API server admits one at a time.</summary>
+    public static ObjectKey PodKey(V1Alpha1LabNode node) => new(node.Metadata.NamespaceProperty, "labnode-" + node.Metadata.Name);
+
+    /// <summary>Name of a LabNode's claim. Fixed, so that a LabNode of the same name finds its disk again.</summary>
+    public static ObjectKey ClaimKey(V1Alpha1LabNode node) => new(node.Metadata.NamespaceProperty, "labnode-" + node.Metadata.Name);
+
+    /// <summary>The overlay's absolute path in the pod.</summary>
+    public static string OverlayPath(string diskId) => $"{ContractNames.OverlayDirectory}/node_{diskId}.qcow2";
+
+    /// <summary>What the claim asks for: the disk, 6 % for the file system's and the image's own tables, and 128 MiB; in whole MiB.</summary>
+    public static long ClaimBytes(long diskBytes)
+    {
+        long needed = diskBytes + (diskBytes / 100 * 6) + (128 * Quantities.MiB);
+        return (needed + Quantities.MiB - 1) / Quantities.MiB * Quantities.MiB;
+    }
+
+    /// <summary>The claim of a disk that does not exist yet.</summary>
+    public static V1PersistentVolumeClaim Claim(V1Alpha1LabNode node, LabNodeBacking backing, long diskBytes, OperatorOptions options) => new()
+    {
+        ApiVersion = "v1",
+        Kind = "PersistentVolumeClaim",
+        Metadata = new V1ObjectMeta
+        {
+            Name = ClaimKey(node).Name,
+            NamespaceProperty = node.Metadata.NamespaceProperty,
+            Labels = NodeLabels(node),
+            // No owner reference: garbage collection must never reach a disk. The finalizer deletes it, when asked, by UID.
+            Annotations = new Dictionary<string, string>
+            {
+                [Annotations.DiskId] = node.Metadata.Uid,
+                [Annotations.BackingImage] = backing.Image!,
+                [Annotations.BackingClaim] = backing.Claim!,
+                [Annotations.BackingSha256] = backing.Digest!["sha256:".Length..],
+            },
+        },
+        Spec = new V1PersistentVolumeClaimSpec
+        {
+            AccessModes = [options.DiskAccessMode],
+            StorageClassName = node.Spec.Disk.StorageClassName,
+            Resources = new V1VolumeResourceRequirements
+            {
+                Requests = new Dictionary<string, ResourceQuantity> { ["storage"] = new(Quantities.Format(ClaimBytes(diskBytes))) },
+            },
+        },
+    };
+
+    /// <summary>The pod that runs the guest on the disk of <paramref name="claim"/>.</summary>
+    /// <param name="node">The LabNode; its memory was checked to be a quantity.</param>
+    /// <param name="claim">Its claim, with the annotations that say what the disk is.</param>
+    /// <param name="diskBytes">The size a new overlay gets; null for the image's.</param>
+    /// <param name="overlayExpected">True when the disk is known to have been made.</param>
+    /// <param name="options">The installation's choices.</param>
+    public static V1Pod Pod(V1Alpha1LabNode node, V1PersistentVolumeClaim claim, long? diskBytes, bool overlayExpected, OperatorOptions options)
+    {
+        IDictionary<string, string> disk = claim.Metadata.Annotations;
+        string imageDirectory = $"{ContractNames.ImageDirectory}/{disk[Annotations.BackingImage]}";
+        Quantities.TryParse(node.Spec.Memory, out long memory);
+        memory = memory / Quantities.MiB * Quantities.MiB;
+        var config = new RunnerConfig
+        {
+            Node = $"{node.Metadata.NamespaceProperty}/{node.Metadata.Name}",
+            DiskId = disk[Annotations.DiskId],
+            OverlayPath = OverlayPath(disk[Annotations.DiskId]),
+            OverlayExpected = overlayExpected,
+            DiskSizeBytes = diskBytes,
+            BackingPath = $"{imageDirectory}/{ContractNames.ImageFile}",
+            BackingSha256 = disk[Annotations.BackingSha256],
+            Cpus = node.Spec.Cpus,
+            MemoryBytes = memory,
+            Accelerator = node.Spec.Accelerator,
+            GracePeriodSeconds = node.Spec.GracePeriodSeconds,
+        };
+
+        bool kvm = node.Spec.Accelerator != Accelerators.Tcg && options.KvmResource.Length > 0;
+        V1Pod pod = RunnerPod(
+            options,
+            "run",
+            JsonSerializer.Serialize(config, ContractJson.Default.RunnerConfig),
+            Resources(memory + Overhead(memory, node.Spec.Cpus), node.Spec.Cpus, kvm ? options.KvmResource : null),
+            node.Spec.GracePeriodSeconds + FlushSeconds);
+        pod.Metadata = new V1ObjectMeta
+        {
+            Name = PodKey(node).Name,
+            NamespaceProperty = node.Metadata.NamespaceProperty,
+            Labels = NodeLabels(node),
+            OwnerReferences = [OwnerOf(node)],
+        };
+        V1Container runner = pod.Spec.Containers[0];
+        runner.VolumeMounts.Add(new V1VolumeMount { Name = "disk", MountPath = ContractNames.OverlayDirectory });
+        runner.VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = imageDirectory, ReadOnlyProperty = true });
+        runner.ReadinessProbe = new V1Probe
+        {
+            // Kubernetes' own view, for Services and kubectl wait. The operator hears of readiness from the runner's
+            // event stream at once, so the period quantises nothing that matters.
+            HttpGet = new V1HTTPGetAction { Path = "/readyz", Port = ContractNames.Port },
+            PeriodSeconds = 5,
+            TimeoutSeconds = 3,
+            FailureThreshold = 3,
+        };
+        pod.Spec.Volumes.Add(ClaimVolume("disk", claim.Metadata.Name, readOnly: false));
+        pod.Spec.Volumes.Add(ClaimVolume("image", disk[Annotations.BackingClaim], readOnly: true));
+        return pod;
+    }
+
+    /// <summary>What every pod of the product has in common: the runner, restricted as Pod Security asks for.</summary>
+    public static V1Pod RunnerPod(OperatorOptions options, string verb, string config, V1ResourceRequirements resources, int graceSeconds) => new()
+    {
+        ApiVersion = "v1",
+        Kind = "Pod",
+        Spec = new V1PodSpec
+        {
+            RestartPolicy = "Never",
+            AutomountServiceAccountToken = false,
+            EnableServiceLinks = false,
+            TerminationGracePeriodSeconds = graceSeconds,
+            ImagePullSecrets = options.RunnerImagePullSecret.Length > 0 ? [new V1LocalObjectReference(options.RunnerImagePullSecret)] : null,
+            SecurityContext = new V1PodSecurityContext
+            {
+                RunAsNonRoot = true,
+                RunAsUser = RunnerUser,
+                RunAsGroup = RunnerUser,
+                FsGroup = RunnerUser,
+                FsGroupChangePolicy = "OnRootMismatch",
+                SeccompProfile = new V1SeccompProfile { Type = "RuntimeDefault" },
+            },
+            Containers =
+            [
+                new V1Container
+                {
+                    Name = ContainerName,
+                    Image = options.RunnerImage,
+                    ImagePullPolicy = options.RunnerImagePullPolicy,
+                    Args = [verb],
+                    Env = [new V1EnvVar { Name = ContractNames.ConfigVariable, Value = config }],
+                    Ports = [new V1ContainerPort { Name = "runner", ContainerPort = ContractNames.Port }],
+                    Resources = resources,
+                    SecurityContext = new V1SecurityContext
+                    {
+                        AllowPrivilegeEscalation = false,
+                        ReadOnlyRootFilesystem = true,
+                        RunAsNonRoot = true,
+                        Capabilities = new V1Capabilities { Drop = ["ALL"] },
+                    },
+                    VolumeMounts = [new V1VolumeMount { Name = "run", MountPath = ContractNames.RunDirectory }],
+                },
+            ],
+            Volumes = [new V1Volume { Name = "run", EmptyDir = new V1EmptyDirVolumeSource() }],
+        },
+    };
+
+    /// <summary>Memory that QEMU and the runner take beside the guest's, in bytes: a base, a share per CPU, and the page tables that map the guest (1/512).</summary>
+    public static long Overhead(long memoryBytes, int cpus) => BaseOverheadBytes + (cpus * OverheadPerCpuBytes) + (memoryBytes / 512);
+
+    /// <summary>A controller's owner reference to the LabNode.</summary>
+    public static V1OwnerReference OwnerOf(k8s.IKubernetesObject<V1ObjectMeta> owner) => new()
+    {
+        ApiVersion = owner.ApiVersion,
+        Kind = owner.Kind,
+        Name = owner.Metadata.Name,
+        Uid = owner.Metadata.Uid,
+        Controller = true,
+        BlockOwnerDeletion = true,
+    };
+
+    /// <summary>A volume from a claim.</summary>
+    public static V1Volume ClaimVolume(string name, string claim, bool readOnly) => new()
+    {
+        Name = name,
+        PersistentVolumeClaim = new V1PersistentVolumeClaimVolumeSource { ClaimName = claim, ReadOnlyProperty = readOnly ? true : null },
+    };
+
+    private static Dictionary<string, string> NodeLabels(V1Alpha1LabNode node) => new()
+    {
+        [Labels.ManagedBy] = Labels.ManagedByValue,
+        [Labels.Node] = node.Metadata.Name,
+    };
+
+    private static V1ResourceRequirements Resources(long memory, int cpus, string? device)
+    {
+        var requests = new Dictionary<string, ResourceQuantity>
+        {
+            // A tenth of the CPUs: lab machines idle most of the time. The limit adds half a CPU for QEMU's own threads.
+            ["cpu"] = new((cpus * 100).ToString(CultureInfo.InvariantCulture) + "m"),
+            ["memory"] = new(Quantities.Format(memory)),
+        };
+        var limits = new Dictionary<string, ResourceQuantity>
+        {
+            ["cpu"] = new(((cpus * 1000) + 500).ToString(CultureInfo.InvariantCulture) + "m"),
+            ["memory"] = new(Quantities.Format(memory)),
+        };
+        if (device is not null)
+        {
+            requests[device] = new ResourceQuantity("1");
+            limits[device] = new ResourceQuantity("1");
+        }
+
+        return new V1ResourceRequirements { Requests = requests, Limits = limits };
+    }
+}

@@ -1,0 +1,62 @@
+using System.Collections.Concurrent;
+using k8s.Models;
+using SandLabX.Entities;
+using SandLabX.Operator.Cluster;
+using SandLabX.Operator.Runners;
+using SandLabX.Runtime;
+
+namespace SandLabX.Operator.LabNodes;
+
+/// <summary>Reads all that a decision about a LabNode may look at, from caches that watches keep: no request to the API server.</summary>
+public sealed class NodeObserver(
+    Cache<V1PersistentVolumeClaim> claims,
+    Cache<V1Pod> pods,
+    Cache<V1Alpha1LabImage> images,
+    StorageClasses classes,
+    RunnerFollower runners)
+{
+    private readonly ConcurrentDictionary<ObjectKey, V1Pod> _ended = new();
+
+    /// <summary>Which LabNode a pod is about. Keeps the last form of one that ended: when it is gone, its end can still be told.</summary>
+    public IEnumerable<ObjectKey> MapPod(V1Pod pod)
+    {
+        if (NodeEnds.RunnerStatus(pod)?.State?.Terminated is not null)
+        {
+            _ended[new ObjectKey(pod.Metadata.NamespaceProperty, pod.Metadata.Name)] = pod;
+        }
+
+        return Indexes.OwnerByLabel(pod.Metadata, Labels.Node).AsKeys();
+    }
+
+    /// <summary>Which LabNodes a claim is about: its own, and those whose disk is based on it.</summary>
+    public IEnumerable<ObjectKey> MapClaim(V1PersistentVolumeClaim claim) => claims
+        .ByIndex(Indexes.Backing, new ObjectKey(claim.Metadata.NamespaceProperty, claim.Metadata.Name).ToString())
+        .Append(claim)
+        .SelectMany(c => Indexes.OwnerByLabel(c.Metadata, Labels.Node).AsKeys());
+
+    /// <summary>What is, for this LabNode.</summary>
+    public NodeObservation Observe(V1Alpha1LabNode node)
+    {
+        string space = node.Metadata.NamespaceProperty;
+        V1PersistentVolumeClaim? claim = claims.Get(NodeObjects.ClaimKey(node));
+        V1Alpha1LabImage? image = images.Get(new ObjectKey(space, node.Spec.Image));
+        V1Pod? pod = pods.Get(NodeObjects.PodKey(node));
+        ObjectKey? backing = claim is not null ? Indexes.BackingOf(claim)
+            : image?.Status?.Claim is { } name ? new ObjectKey(space, name)
+            : null;
+        return new NodeObservation
+        {
+            Node = node,
+            Claim = claim,
+            Pod = pod,
+            GonePod = _ended.GetValueOrDefault(NodeObjects.PodKey(node)),
+            Image = image,
+            BackingClaim = backing is { } key ? claims.Get(key) : null,
+            StorageClassKnown = classes.Knows(claim is null ? node.Spec.Disk.StorageClassName : claim.Spec.StorageClassName),
+            Runner = pod is null ? null : runners.Follow(pod),
+        };
+    }
+
+    /// <summary>The LabNode is gone; nothing is kept of it.</summary>
+    public void Forget(V1Alpha1LabNode node) => _ended.TryRemove(NodeObjects.PodKey(node), out _);
+}

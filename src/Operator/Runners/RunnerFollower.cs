@@ -1,0 +1,152 @@
+using System.Collections.Concurrent;
+using System.Net.Http.Headers;
+using System.Text.Json;
+using k8s.Models;
+using Microsoft.Extensions.Logging;
+using SandLabX.Contract;
+
+namespace SandLabX.Operator.Runners;
+
+/// <summary>
+/// Listens to the event streams of the runners, so that "the guest runs" is known the moment it does and not at the next probe.
+/// A stream only hastens: what it tells is also in the pod's readiness and in its termination message, so a lost one loses nothing.
+/// </summary>
+public sealed class RunnerFollower : IDisposable
+{
+    /// <summary>The longest line a runner may send, in characters; a state is a few hundred.</summary>
+    private const int MaxLine = 64 * 1024;
+
+    private static readonly TimeSpan s_firstRetry = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan s_lastRetry = TimeSpan.FromSeconds(30);
+
+    private readonly ConcurrentDictionary<string, Following> _streams = new();
+    private readonly CancellationTokenSource _stop = new();
+    private readonly ILogger<RunnerFollower> _log;
+    private readonly TimeProvider _clock;
+    private readonly HttpClient _http = new(new SocketsHttpHandler
+    {
+        ConnectTimeout = TimeSpan.FromSeconds(5),
+        UseProxy = false,
+        MaxResponseHeadersLength = 8,
+    })
+    {
+        // The stream is endless by design; a dead peer is noticed by the pod's own end.
+        Timeout = Timeout.InfiniteTimeSpan,
+    };
+
+    /// <summary>One follower serves all pods of a process.</summary>
+    public RunnerFollower(ILogger<RunnerFollower> log, TimeProvider clock)
+    {
+        _log = log;
+        _clock = clock;
+    }
+
+    /// <summary>Called, with the pod, when its runner told something new.</summary>
+    public event Action<V1Pod>? Changed;
+
+    /// <summary>What this pod's runner last said; begins to listen to it when nobody does yet, and ceases when the pod has ended.</summary>
+    public RunnerState? Follow(V1Pod pod)
+    {
+        string uid = pod.Metadata.Uid;
+        bool over = pod.Status?.Phase is "Succeeded" or "Failed";
+        if (over || string.IsNullOrEmpty(pod.Status?.PodIP))
+        {
+            return over ? Forget(uid) : null;
+        }
+
+        Following stream = _streams.GetOrAdd(uid, _ =>
+        {
+            var made = new Following(pod, CancellationTokenSource.CreateLinkedTokenSource(_stop.Token));
+            made.Reading = Task.Run(() => ReadAsync(made), CancellationToken.None);
+            return made;
+        });
+        return stream.Last;
+    }
+
+    /// <summary>Ends the listening to pods that are no more.</summary>
+    public void KeepOnly(Func<V1Pod, bool> lives)
+    {
+        foreach ((string uid, Following stream) in _streams)
+        {
+            if (!lives(stream.Pod))
+            {
+                Forget(uid);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _stop.Cancel();
+        _http.Dispose();
+        _stop.Dispose();
+    }
+
+    private RunnerState? Forget(string uid)
+    {
+        if (_streams.TryRemove(uid, out Following? stream))
+        {
+            stream.Stop.Cancel();
+        }
+
+        return null;
+    }
+
+    private async Task ReadAsync(Following stream)
+    {
+        TimeSpan wait = s_firstRetry;
+        CancellationToken stop = stream.Stop.Token;
+        while (!stop.IsCancellationRequested)
+        {
+            try
+            {
+                await ReadOnceAsync(stream, stop).ConfigureAwait(false);
+                wait = s_firstRetry;
+            }
+            catch (OperationCanceledException) when (stop.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e) when (e is HttpRequestException or IOException or JsonException or OperationCanceledException)
+            {
+                // A runner that ends closes its stream; one behind a network policy is never reached. Both are told by the pod's status.
+                _log.LogDebug(e, "Stream of pod {Pod} broke; next try in {Wait}", stream.Pod.Metadata.Name, wait);
+            }
+
+            await Task.Delay(wait, _clock, stop).ContinueWith(_ => { }, TaskScheduler.Default).ConfigureAwait(false);
+            wait = wait * 2 < s_lastRetry ? wait * 2 : s_lastRetry;
+        }
+    }
+
+    private async Task ReadOnceAsync(Following stream, CancellationToken stop)
+    {
+        string ip = stream.Pod.Status.PodIP;
+        string host = ip.Contains(':', StringComparison.Ordinal) ? $"[{ip}]" : ip;
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"http://{host}:{ContractNames.Port}/v1/events");
+        request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/x-ndjson"));
+        using HttpResponseMessage answer = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop).ConfigureAwait(false);
+        answer.EnsureSuccessStatusCode();
+        await using Stream body = await answer.Content.ReadAsStreamAsync(stop).ConfigureAwait(false);
+        using var lines = new LineReader(body, MaxLine);
+        while (await lines.ReadAsync(stop).ConfigureAwait(false) is { } line)
+        {
+            if (JsonSerializer.Deserialize(line.Span, ContractJson.Default.RunnerState) is { } state)
+            {
+                stream.Last = state;
+                Changed?.Invoke(stream.Pod);
+            }
+        }
+    }
+
+    private sealed class Following(V1Pod pod, CancellationTokenSource stop)
+    {
+        public V1Pod Pod { get; } = pod;
+
+        public CancellationTokenSource Stop { get; } = stop;
+
+        public Task? Reading { get; set; }
+
+        public volatile RunnerState? Last;
+    }
+}

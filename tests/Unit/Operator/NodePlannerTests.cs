@@ -1,0 +1,324 @@
+using System.Text.Json;
+using k8s.Models;
+using SandLabX.Contract;
+using SandLabX.Entities;
+using SandLabX.Operator.Cluster;
+using SandLabX.Operator.LabNodes;
+using SandLabX.Runtime;
+using Shouldly;
+using Xunit;
+
+namespace SandLabX.Unit.Operator;
+
+public sealed class NodePlannerTests
+{
+    private static Plan<LabNodeStatus> Plan(NodeObservation seen, DateTimeOffset? now = null) => NodePlanner.Plan(seen, Given.Options, now ?? Given.Now);
+
+    private static V1Condition Condition(Plan<LabNodeStatus> plan, string type) => plan.Status.Conditions!.First(c => c.Type == type);
+
+    [Fact]
+    public void A_fresh_node_gets_its_claim_and_its_pod_in_one_step()
+    {
+        Plan<LabNodeStatus> plan = Plan(Given.Fresh());
+        plan.Intents.Select(i => i.GetType().Name).ShouldBe(["CreateClaim", "CreatePod"]);
+        plan.Status.Phase.ShouldBe(NodePhases.Starting);
+        plan.Status.OverlayPath.ShouldBe("/overlays/node_node-uid.qcow2");
+        plan.Status.Disk!.Backing!.Digest.ShouldBe("sha256:" + Given.Sha);
+    }
+
+    [Fact]
+    public void The_pod_is_restricted_and_holds_no_credentials()
+    {
+        V1Pod pod = Plan(Given.Fresh()).Intents.OfType<Intent.CreatePod>().Single().Pod;
+        pod.Spec.AutomountServiceAccountToken.ShouldBe(false);
+        pod.Spec.SecurityContext.RunAsNonRoot.ShouldBe(true);
+        pod.Spec.SecurityContext.SeccompProfile.Type.ShouldBe("RuntimeDefault");
+        V1SecurityContext context = pod.Spec.Containers.Single().SecurityContext;
+        context.AllowPrivilegeEscalation.ShouldBe(false);
+        context.ReadOnlyRootFilesystem.ShouldBe(true);
+        context.Capabilities.Drop.ShouldBe(["ALL"]);
+        pod.Spec.Containers[0].VolumeMounts.Single(m => m.MountPath == "/images/debian-12").ReadOnlyProperty.ShouldBe(true);
+        pod.Spec.Volumes.Where(v => v.HostPath is not null).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void Memory_covers_the_guest_and_the_overhead()
+    {
+        V1Pod pod = Plan(Given.Fresh()).Intents.OfType<Intent.CreatePod>().Single().Pod;
+        V1ResourceRequirements resources = pod.Spec.Containers[0].Resources;
+        resources.Limits["memory"].ToDecimal().ShouldBe((512 + 80 + 8 + 1) * Quantities.MiB);
+        resources.Requests["memory"].ToDecimal().ShouldBe(resources.Limits["memory"].ToDecimal());
+    }
+
+    [Fact]
+    public void A_running_guest_is_told_once_and_then_nothing_is_written()
+    {
+        NodeObservation seen = Given.Fresh();
+        seen = Given.After(seen, Plan(seen)) with { Runner = Given.RunnerRunning };
+        Plan<LabNodeStatus> started = Plan(seen);
+        started.Status.Phase.ShouldBe(NodePhases.Running);
+        started.Intents.ShouldHaveSingleItem().ShouldBeOfType<Intent.Announce>().Reason.ShouldBe("Started");
+        Condition(started, ConditionTypes.Accelerated).Reason.ShouldBe("NoDevice");
+
+        seen = Given.After(seen, started);
+        Plan<LabNodeStatus> steady = Plan(seen, Given.Now.AddHours(1));
+        steady.Intents.ShouldBeEmpty();
+        JsonSerializer.Serialize(steady.Status).ShouldBe(JsonSerializer.Serialize(seen.Node.Status));
+    }
+
+    [Fact]
+    public void A_runner_that_can_not_be_asked_is_believed_through_the_pods_readiness()
+    {
+        NodeObservation seen = Given.Fresh();
+        seen = Given.After(seen, Plan(seen));
+        seen = seen with { Pod = Given.Pod(seen.Node, p => p.Status.Conditions[1].Status = "True") };
+        Plan(seen).Status.Phase.ShouldBe(NodePhases.Running);
+    }
+
+    [Fact]
+    public void A_lost_stream_does_not_unmake_a_running_node()
+    {
+        NodeObservation seen = Given.Running() with { Runner = null };
+        Plan(seen).Status.Phase.ShouldBe(NodePhases.Running);
+    }
+
+    [Fact]
+    public void Stopping_deletes_the_pod_by_uid_and_keeps_the_claim()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.PowerState = PowerStates.Stopped;
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Status.Phase.ShouldBe(NodePhases.Stopping);
+        plan.Intents.ShouldHaveSingleItem().ShouldBe(new Intent.DeletePod(new ObjectKey("lab", "labnode-a"), "pod-uid"));
+
+        seen = seen with { Node = Given.Node(n => { n.Spec = seen.Node.Spec; n.Status = plan.Status; }), Pod = null, Runner = null };
+        Plan<LabNodeStatus> stopped = Plan(seen);
+        stopped.Status.Phase.ShouldBe(NodePhases.Stopped);
+        Condition(stopped, ConditionTypes.Ready).Status.ShouldBe("True");
+        stopped.Intents.OfType<Intent.DeleteClaim>().ShouldBeEmpty();
+    }
+
+    [Theory]
+    [InlineData(TerminationReasons.GuestShutdown, RestartPolicies.Always, NodePhases.Starting)]
+    [InlineData(TerminationReasons.GuestShutdown, RestartPolicies.OnFailure, NodePhases.Stopped)]
+    [InlineData(TerminationReasons.GuestShutdown, RestartPolicies.Never, NodePhases.Stopped)]
+    [InlineData(TerminationReasons.GuestPanicked, RestartPolicies.Never, NodePhases.Failed)]
+    [InlineData(TerminationReasons.GuestPanicked, RestartPolicies.OnFailure, NodePhases.Starting)]
+    [InlineData(TerminationReasons.QemuCrashed, RestartPolicies.OnFailure, NodePhases.Starting)]
+    [InlineData(TerminationReasons.HostShutdown, RestartPolicies.Never, NodePhases.Starting)]
+    [InlineData(TerminationReasons.HostPowerOff, RestartPolicies.Never, NodePhases.Starting)]
+    [InlineData(TerminationReasons.OverlayMissing, RestartPolicies.Always, NodePhases.Failed)]
+    [InlineData(TerminationReasons.OverlayCorrupt, RestartPolicies.Always, NodePhases.Failed)]
+    public void What_follows_an_end_after_a_long_run(string reason, string policy, string phase)
+    {
+        NodeObservation seen = Given.Running(n => n.Spec.RestartPolicy = policy);
+        seen = seen with { Pod = Given.Ended(seen.Node, Given.Report(reason, TimeSpan.FromHours(1))), Runner = null };
+        Plan<LabNodeStatus> recorded = Plan(seen);
+        recorded.Status.Terminations!.ShouldHaveSingleItem().Reason.ShouldBe(reason);
+        recorded.Intents.OfType<Intent.DeletePod>().ShouldHaveSingleItem().Uid.ShouldBe("pod-uid");
+        Plan<LabNodeStatus> next = Plan(Given.After(seen, recorded));
+        next.Status.Phase.ShouldBe(phase);
+        next.Status.Terminations!.Count.ShouldBe(1);
+        next.Intents.OfType<Intent.CreatePod>().Count().ShouldBe(phase == NodePhases.Starting ? 1 : 0);
+    }
+
+    [Fact]
+    public void A_failing_start_waits_longer_each_time_and_a_changed_spec_ends_the_wait()
+    {
+        NodeObservation seen = Given.Fresh();
+        DateTimeOffset now = Given.Now;
+        double last = 0;
+        for (int n = 1; n <= 7; n++)
+        {
+            seen = Given.After(seen, Plan(seen, now));
+            V1Pod ended = Given.Ended(seen.Node, Given.Report(TerminationReasons.QemuStartFailed));
+            ended.Metadata.Uid = $"pod-{n}";
+            seen = seen with { Pod = ended };
+            Plan<LabNodeStatus> recorded = Plan(seen, now);
+            recorded.Status.Restarts!.Consecutive.ShouldBe(n);
+            seen = Given.After(seen, recorded);
+            Plan<LabNodeStatus> waiting = Plan(seen, now);
+            waiting.Status.Phase.ShouldBe(NodePhases.BackOff);
+            double wait = waiting.RequeueAfter!.Value.TotalSeconds;
+            wait.ShouldBeInRange(Math.Min(300, 10 * n * n) * 0.89, 300);
+            wait.ShouldBeGreaterThanOrEqualTo(Math.Min(last, 270));
+            last = wait;
+            if (n < 7)
+            {
+                now += waiting.RequeueAfter.Value + TimeSpan.FromMilliseconds(1);
+            }
+        }
+
+        seen.Node.Metadata.Generation = 2;
+        Plan<LabNodeStatus> fresh = Plan(seen, now);
+        fresh.Status.Phase.ShouldBe(NodePhases.Starting);
+        fresh.Status.Restarts!.Consecutive.ShouldBe(0);
+    }
+
+    [Fact]
+    public void A_halted_node_starts_again_when_its_spec_changes()
+    {
+        NodeObservation seen = Given.Running();
+        seen = seen with { Pod = Given.Ended(seen.Node, Given.Report(TerminationReasons.GuestShutdown, TimeSpan.FromHours(1))), Runner = null };
+        seen = Given.After(seen, Plan(seen));
+        Plan(seen).Status.Phase.ShouldBe(NodePhases.Stopped);
+        seen.Node.Metadata.Generation = 3;
+        Plan(seen).Status.Phase.ShouldBe(NodePhases.Starting);
+    }
+
+    [Fact]
+    public void A_pod_that_vanished_is_put_on_record_and_its_guest_starts_again()
+    {
+        NodeObservation seen = Given.Running() with { Pod = null, Runner = null };
+        Plan<LabNodeStatus> plan = Plan(seen, Given.Now.AddMinutes(5));
+        plan.Status.Terminations!.Single().Reason.ShouldBe(NodeEnds.PodLost);
+        plan.Intents.OfType<Intent.CreatePod>().ShouldHaveSingleItem();
+    }
+
+    [Fact]
+    public void A_pod_that_ended_before_it_vanished_still_tells_its_reason()
+    {
+        NodeObservation seen = Given.Running();
+        V1Pod ended = Given.Ended(seen.Node, Given.Report(TerminationReasons.HostShutdown, TimeSpan.FromHours(1)));
+        Plan<LabNodeStatus> plan = Plan(seen with { Pod = null, GonePod = ended, Runner = null });
+        plan.Status.Terminations!.Single().Reason.ShouldBe(TerminationReasons.HostShutdown);
+    }
+
+    [Fact]
+    public void A_pod_of_someone_else_is_left_alone()
+    {
+        NodeObservation seen = Given.Fresh();
+        V1Pod stranger = Given.Pod(seen.Node, p => p.Metadata.OwnerReferences[0].Uid = "other");
+        Plan<LabNodeStatus> plan = Plan(seen with { Pod = stranger });
+        plan.Intents.ShouldAllBe(i => i is Intent.Announce);
+        Condition(plan, ConditionTypes.Ready).Reason.ShouldBe("PodNameTaken");
+    }
+
+    [Fact]
+    public void A_claim_that_is_lost_is_never_replaced_by_a_fresh_one()
+    {
+        NodeObservation seen = Given.Running() with { Pod = null, Runner = null, Claim = null };
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Status.Phase.ShouldBe(NodePhases.Failed);
+        Condition(plan, ConditionTypes.DiskReady).Reason.ShouldBe("ClaimLost");
+        plan.Intents.ShouldAllBe(i => i is Intent.Announce);
+    }
+
+    [Fact]
+    public void A_retained_claim_keeps_its_id_and_its_base()
+    {
+        V1Alpha1LabNode former = Given.Node(n => n.Metadata.Uid = "former-uid");
+        NodeObservation seen = Given.Fresh(n => n.Spec.Image = "other") with { Claim = Given.Claim(former), Image = null };
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Status.OverlayPath.ShouldBe("/overlays/node_former-uid.qcow2");
+        plan.Intents.OfType<Intent.CreateClaim>().ShouldBeEmpty();
+        plan.Intents.OfType<Intent.CreatePod>().ShouldHaveSingleItem();
+        Condition(plan, ConditionTypes.ImageReady).Reason.ShouldBe("PinnedToDisk");
+    }
+
+    [Fact]
+    public void An_unknown_image_is_named_and_nothing_is_made()
+    {
+        Plan<LabNodeStatus> plan = Plan(Given.Fresh() with { Image = null, BackingClaim = null });
+        plan.Status.Phase.ShouldBe(NodePhases.WaitingForImage);
+        Condition(plan, ConditionTypes.ImageReady).Reason.ShouldBe("ImageNotFound");
+        Condition(plan, ConditionTypes.ImageReady).Message.ShouldContain("debian-12");
+        plan.Intents.ShouldHaveSingleItem().ShouldBeOfType<Intent.Announce>().Warning.ShouldBeTrue();
+    }
+
+    [Fact]
+    public void A_size_below_the_images_is_refused_before_anything_is_made()
+    {
+        Plan<LabNodeStatus> plan = Plan(Given.Fresh(n => n.Spec.Disk.Size = "1Gi"));
+        plan.Status.Phase.ShouldBe(NodePhases.Failed);
+        Condition(plan, ConditionTypes.DiskReady).Message.ShouldContain("spec.disk.size is 1Gi");
+        Condition(plan, ConditionTypes.DiskReady).Message.ShouldContain("2Gi");
+        plan.Intents.ShouldAllBe(i => i is Intent.Announce);
+    }
+
+    [Fact]
+    public void An_unknown_storage_class_is_named_and_a_corrected_one_replaces_the_claim_that_was_never_bound()
+    {
+        NodeObservation seen = Given.Fresh(n => n.Spec.Disk.StorageClassName = "gold") with { StorageClassKnown = false };
+        Plan<LabNodeStatus> first = Plan(seen);
+        first.Intents.OfType<Intent.CreatePod>().ShouldBeEmpty();
+        seen = Given.After(seen, first);
+        seen.Claim!.Spec.VolumeName = null;
+        seen.Claim.Status.Phase = "Pending";
+        Plan<LabNodeStatus> waiting = Plan(seen);
+        Condition(waiting, ConditionTypes.DiskReady).Reason.ShouldBe("StorageClassNotFound");
+        Condition(waiting, ConditionTypes.DiskReady).Message.ShouldContain("gold");
+
+        seen.Node.Spec.Disk.StorageClassName = "standard";
+        Plan<LabNodeStatus> corrected = Plan(seen);
+        corrected.Intents.OfType<Intent.DeleteClaim>().ShouldHaveSingleItem().Uid.ShouldBe("claim-uid");
+        Plan<LabNodeStatus> healed = Plan(Given.After(seen, corrected) with { StorageClassKnown = true });
+        healed.Intents.OfType<Intent.CreateClaim>().ShouldHaveSingleItem();
+        healed.Intents.OfType<Intent.CreatePod>().ShouldHaveSingleItem();
+    }
+
+    [Fact]
+    public void A_bound_claim_is_never_replaced()
+    {
+        NodeObservation seen = Given.Running(n => n.Spec.Disk.StorageClassName = "gold");
+        seen.Node.Spec.Disk.StorageClassName = "standard";
+        Plan(seen).Intents.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void A_refusal_of_the_server_is_told_in_its_own_words()
+    {
+        Plan<LabNodeStatus> plan = Plan(Given.Fresh() with { Refusal = new Refusal("create pod labnode-a", KubeError.Forbidden, "exceeded quota: team") });
+        Condition(plan, ConditionTypes.Ready).Message.ShouldContain("exceeded quota: team");
+    }
+
+    [Fact]
+    public void Deletion_with_Retain_keeps_the_claim()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Metadata.DeletionTimestamp = Given.Now.UtcDateTime;
+        Plan<LabNodeStatus> first = Plan(seen);
+        first.Released.ShouldBeFalse();
+        first.Intents.OfType<Intent.DeletePod>().ShouldHaveSingleItem();
+        seen = Given.After(seen, first);
+        Plan<LabNodeStatus> last = Plan(seen);
+        last.Released.ShouldBeTrue();
+        last.Intents.OfType<Intent.DeleteClaim>().ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void Deletion_with_Delete_deletes_the_claim_after_the_pod_and_waits_for_it()
+    {
+        NodeObservation seen = Given.Running(n => n.Spec.Disk.ReclaimPolicy = ReclaimPolicies.Delete);
+        seen.Node.Metadata.DeletionTimestamp = Given.Now.UtcDateTime;
+        Plan<LabNodeStatus> first = Plan(seen);
+        first.Intents.OfType<Intent.DeleteClaim>().ShouldBeEmpty();
+        seen = Given.After(seen, first);
+        Plan<LabNodeStatus> second = Plan(seen);
+        second.Released.ShouldBeFalse();
+        second.Intents.OfType<Intent.DeleteClaim>().ShouldHaveSingleItem().Uid.ShouldBe("claim-uid");
+        Plan(Given.After(seen, second)).Released.ShouldBeTrue();
+    }
+
+    [Fact]
+    public void A_full_claim_pauses_the_node_and_says_so()
+    {
+        NodeObservation seen = Given.Running();
+        RunnerState full = Given.RunnerRunning with { Phase = RunnerPhases.Paused, IoError = new IoErrorReport(true, "No space left on device") };
+        Plan<LabNodeStatus> plan = Plan(seen with { Runner = full });
+        plan.Status.Phase.ShouldBe(NodePhases.Paused);
+        Condition(plan, ConditionTypes.DiskReady).Reason.ShouldBe(TerminationReasons.NoSpace);
+        Plan(Given.After(seen, plan) with { Runner = Given.RunnerRunning }).Status.Phase.ShouldBe(NodePhases.Running);
+    }
+
+    [Fact]
+    public void A_wrong_edit_does_not_stop_a_guest_that_runs()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.Memory = "much";
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Intents.ShouldAllBe(i => i is Intent.Announce);
+        plan.Status.Phase.ShouldBe(NodePhases.Running);
+        Condition(plan, ConditionTypes.Ready).Message.ShouldContain("spec.memory");
+    }
+}
