@@ -1,0 +1,123 @@
+using SandLabX.Contract;
+using SandLabX.Runner.Posix;
+
+namespace SandLabX.Runner.Disk;
+
+/// <summary>Makes a node's overlay, or checks the one that is there. The caller holds the disk's lock.</summary>
+internal sealed class OverlayKeeper(RunnerConfig config, Tool tool, TimeProvider clock)
+{
+    private static readonly TimeSpan s_createLimit = TimeSpan.FromSeconds(60);
+
+    // Reads all tables: 5 MiB of them for a full disk of 20 GiB. A check that takes longer is given up, not the start.
+    private static readonly TimeSpan s_checkLimit = TimeSpan.FromSeconds(60);
+
+    /// <summary>Sees to the disk. Null when another process has it open.</summary>
+    /// <exception cref="RunnerEndException">There is something about the disk that a person must decide on.</exception>
+    internal async Task<DiskReport?> PrepareAsync(CancellationToken stop)
+    {
+        FinishInterrupted();
+        DiskFindings found = Look();
+        return found.OverlayBytes is null ? await MakeAsync(found, stop).ConfigureAwait(false) : await CheckAsync(found, stop).ConfigureAwait(false);
+    }
+
+    /// <summary>Looks at the files; changes nothing.</summary>
+    private DiskFindings Look()
+    {
+        var overlay = new FileInfo(config.OverlayPath);
+        bool baseExists = File.Exists(config.BackingPath);
+        string report = Path.Combine(Path.GetDirectoryName(config.BackingPath) ?? "/", ContractNames.ImageReportFile);
+        return new DiskFindings(
+            overlay.Exists ? Qcow2Header.Parse(Qcow2Header.ReadStart(config.OverlayPath)) : null,
+            overlay.Exists ? overlay.Length : null,
+            Files.ReadJson(OverlayNames.Marker(config), ContractJson.Default.OverlayMarker),
+            baseExists ? Qcow2Header.Parse(Qcow2Header.ReadStart(config.BackingPath)) : null,
+            baseExists,
+            Files.ReadJson(report, ContractJson.Default.ImageReport));
+    }
+
+    /// <summary>
+    /// A start that was interrupted left a half-made overlay, which never had the disk's name and goes; or an overlay whose marker
+    /// was already whole on the disk and only lacks its name, which it gets.
+    /// </summary>
+    private void FinishInterrupted()
+    {
+        if (File.Exists(OverlayNames.NewMarker(config)) && File.Exists(config.OverlayPath) && !File.Exists(OverlayNames.Marker(config)))
+        {
+            File.Move(OverlayNames.NewMarker(config), OverlayNames.Marker(config));
+            Files.SyncFolder(OverlayNames.Folder(config));
+        }
+
+        File.Delete(OverlayNames.NewOverlay(config));
+        File.Delete(OverlayNames.NewMarker(config));
+    }
+
+    private async Task<DiskReport?> MakeAsync(DiskFindings found, CancellationToken stop)
+    {
+        // A marker that can't be read was written by someone: as good a sign of a former disk as one that can.
+        bool marked = found.Marker is not null || File.Exists(OverlayNames.Marker(config));
+        Refuse(OverlayVerdicts.JudgeNew(marked ? config with { OverlayExpected = true } : config, found));
+        long size = config.DiskSizeBytes ?? found.Base!.VirtualSizeBytes;
+        string draft = OverlayNames.NewOverlay(config);
+        ToolResult made = await tool.RunAsync(QemuImg.Create(draft, config.BackingPath, size), s_createLimit, stop).ConfigureAwait(false);
+        if (made.ExitCode != 0)
+        {
+            File.Delete(draft);
+            throw OverlayVerdicts.IsNoSpace(made.Errors)
+                ? NoSpace()
+                : new RunnerEndException(TerminationReasons.InternalError, $"qemu-img create of {config.OverlayPath} failed: {OverlayVerdicts.OneLine(made.Errors)}");
+        }
+
+        var marker = new OverlayMarker(config.DiskId, config.Node, config.BackingPath, config.BackingSha256, clock.GetUtcNow());
+        DiskFindings draftFound = found with { Overlay = Qcow2Header.Parse(Qcow2Header.ReadStart(draft)), OverlayBytes = new FileInfo(draft).Length, Marker = marker };
+        Refuse(OverlayVerdicts.JudgeFound(config, draftFound));
+
+        // The marker is whole on the disk before the overlay gets its name, and gets its own after: whatever is cut off between, the
+        // next start either finds no disk at all or a disk with its marker (see FinishInterrupted).
+        Files.Sync(draft);
+        Files.WriteJson(OverlayNames.NewMarker(config), marker, ContractJson.Default.OverlayMarker);
+        Files.SyncFolder(OverlayNames.Folder(config));
+        File.Move(draft, config.OverlayPath);
+        Files.SyncFolder(OverlayNames.Folder(config));
+        File.Move(OverlayNames.NewMarker(config), OverlayNames.Marker(config));
+        Files.SyncFolder(OverlayNames.Folder(config));
+        return new DiskReport(draftFound.Overlay!.VirtualSizeBytes, Files.AllocatedBytes(config.OverlayPath), Created: true);
+    }
+
+    private async Task<DiskReport?> CheckAsync(DiskFindings found, CancellationToken stop)
+    {
+        Refuse(OverlayVerdicts.JudgeFound(config, found));
+
+        // A dirty overlay (lazy refcounts, so none of ours) fails any check until QEMU has repaired it, which QEMU does as it opens it.
+        if (!found.Overlay!.Dirty)
+        {
+            ToolResult check = await tool.RunAsync(QemuImg.Check(config.OverlayPath), s_checkLimit, stop).ConfigureAwait(false);
+            if (OverlayVerdicts.IsLocked(check.Errors))
+            {
+                return null;
+            }
+
+            if (check.ExitCode is null)
+            {
+                Log.Line("disk.check", ("result", "gave up"), ("after", $"{s_checkLimit.TotalSeconds:0}s"));
+            }
+            else
+            {
+                Refuse(OverlayVerdicts.JudgeCheck(config, check, found.OverlayBytes!.Value));
+            }
+        }
+
+        return new DiskReport(found.Overlay.VirtualSizeBytes, Files.AllocatedBytes(config.OverlayPath), Created: false);
+    }
+
+    /// <summary>The claim is full.</summary>
+    internal static RunnerEndException NoSpace() =>
+        new(TerminationReasons.NoSpace, "The claim has no room for the disk. Make the claim larger, or free room on it.");
+
+    private static void Refuse(DiskFault? fault)
+    {
+        if (fault is not null)
+        {
+            throw new RunnerEndException(fault.Reason, fault.Message);
+        }
+    }
+}

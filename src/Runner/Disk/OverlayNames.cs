@@ -1,0 +1,22 @@
+using SandLabX.Contract;
+
+namespace SandLabX.Runner.Disk;
+
+/// <summary>The files of one disk, all in one folder of the LabNode's claim.</summary>
+internal static class OverlayNames
+{
+    /// <summary>Says what the overlay is and that it was made.</summary>
+    internal static string Marker(RunnerConfig config) => Path.Combine(Folder(config), $"node_{config.DiskId}.json");
+
+    /// <summary>Held locked by whoever works on the disk; empty.</summary>
+    internal static string Lock(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.lock");
+
+    /// <summary>An overlay in the making.</summary>
+    internal static string NewOverlay(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.qcow2.new");
+
+    /// <summary>A marker in the making.</summary>
+    internal static string NewMarker(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.json.new");
+
+    /// <summary>The folder of them all.</summary>
+    internal static string Folder(RunnerConfig config) => Path.GetDirectoryName(config.OverlayPath) ?? "/";
+}

@@ -1,0 +1,176 @@
+using System.Text.Json;
+using SandLabX.Contract;
+using SandLabX.Runner.Posix;
+
+namespace SandLabX.Runner.Disk;
+
+/// <summary>Why a disk can't be used.</summary>
+/// <param name="Reason">One of <see cref="TerminationReasons"/>.</param>
+/// <param name="Message">What was found, what was expected, and the way out.</param>
+internal sealed record DiskFault(string Reason, string Message);
+
+/// <summary>What is known of a node's disk before anything is decided on it.</summary>
+/// <param name="Overlay">The overlay's header; null when the file is there and has none.</param>
+/// <param name="OverlayBytes">The overlay file's size; null when there is no such file.</param>
+/// <param name="Marker">The marker beside the overlay; null when there is none that can be read.</param>
+/// <param name="Base">The base image's header; null when the file is there and has none.</param>
+/// <param name="BaseExists">Whether there is a base image's file.</param>
+/// <param name="BaseReport">What its import wrote beside it; null when there is none that can be read.</param>
+internal sealed record DiskFindings(
+    Qcow2Header? Overlay,
+    long? OverlayBytes,
+    OverlayMarker? Marker,
+    Qcow2Header? Base,
+    bool BaseExists,
+    ImageReport? BaseReport);
+
+/// <summary>Judges disks; touches nothing.</summary>
+internal static class OverlayVerdicts
+{
+    private const string Qcow2 = "qcow2";
+
+    // What qemu-img check returns: 0 clean, 2 corrupt, 3 leaked clusters only (wasted room, no harm), 1 could not check.
+    private const int Clean = 0;
+    private const int LeaksOnly = 3;
+
+    /// <summary>The base image's faults; null when an overlay may stand on it.</summary>
+    internal static DiskFault? JudgeBase(RunnerConfig config, DiskFindings found)
+    {
+        if (!found.BaseExists)
+        {
+            return new(TerminationReasons.BackingMissing, $"The base image {config.BackingPath} is not there. Import the image again, or restore its claim.");
+        }
+
+        if (found.BaseReport is null)
+        {
+            return new(
+                TerminationReasons.BackingMissing,
+                $"The base image {config.BackingPath} has no {ContractNames.ImageReportFile} beside it, so its import never ended well. Import the image again.");
+        }
+
+        if (!SameDigest(found.BaseReport.Sha256, config.BackingSha256))
+        {
+            return new(
+                TerminationReasons.BackingMismatch,
+                $"The base image {config.BackingPath} has sha256 {found.BaseReport.Sha256}, not {config.BackingSha256} as configured. Restore the image of that digest.");
+        }
+
+        return found.Base switch
+        {
+            null or { UnknownFeatures: true } or { MarkedCorrupt: true } or { Encrypted: true } =>
+                new(TerminationReasons.BackingMismatch, $"The base image {config.BackingPath} is not the qcow2 file that was imported. Import the image again."),
+            { BackingName: not null } or { HasDataFile: true } =>
+                new(TerminationReasons.OverlayChainUnexpected, $"The base image {config.BackingPath} names a further file; a base image must stand alone."),
+            _ => null,
+        };
+    }
+
+    /// <summary>What speaks against making a new overlay; null when nothing does.</summary>
+    internal static DiskFault? JudgeNew(RunnerConfig config, DiskFindings found)
+    {
+        if (config.OverlayExpected || found.Marker is not null)
+        {
+            string known = found.Marker is { } marker ? $"was made at {marker.CreatedAt:u}" : "is known to have been made";
+            return new(
+                TerminationReasons.OverlayMissing,
+                $"The disk {config.OverlayPath} {known} and is not there now. Restore it from a backup; for a fresh disk, ask for one in the LabNode.");
+        }
+
+        return JudgeBase(config, found) ?? (config.DiskSizeBytes is { } wished && wished < found.Base!.VirtualSizeBytes
+            ? new(
+                TerminationReasons.SizeBelowImage,
+                $"The disk's size of {wished} bytes is below the image's {found.Base.VirtualSizeBytes}. Ask for at least {found.Base.VirtualSizeBytes} bytes.")
+            : null);
+    }
+
+    /// <summary>What speaks against using the overlay that is there; null when nothing does.</summary>
+    internal static DiskFault? JudgeFound(RunnerConfig config, DiskFindings found)
+    {
+        if (JudgeBase(config, found) is { } fault)
+        {
+            return fault;
+        }
+
+        string overlay = config.OverlayPath;
+        switch (found.Overlay)
+        {
+            case null:
+                return new(TerminationReasons.OverlayCorrupt, $"{overlay} has no readable qcow2 header. Nothing was changed; restore it from a backup.");
+            case { MarkedCorrupt: true }:
+                return new(
+                    TerminationReasons.OverlayCorrupt,
+                    $"{overlay} is marked corrupt by QEMU. Nothing was changed; keep a copy, then try qemu-img check -r all, or restore a backup.");
+            case { HasDataFile: true } or { Encrypted: true } or { UnknownFeatures: true }:
+                return new(TerminationReasons.OverlayChainUnexpected, $"{overlay} has a data file, encryption or features that no disk made here has.");
+            case { BackingName: var name, BackingFormat: var format } when name != config.BackingPath || format != Qcow2:
+                return new(
+                    TerminationReasons.OverlayChainUnexpected,
+                    $"{overlay} stands on {Shown(name)} of format {Shown(format)}, not on {config.BackingPath} of format {Qcow2}. Nothing was opened or changed.");
+        }
+
+        if (found.Marker is null)
+        {
+            return new(
+                TerminationReasons.BackingMismatch,
+                $"{overlay} has no {Path.GetFileName(OverlayNames.Marker(config))} beside it that says which image's bytes it was made on. Restore that file with the disk.");
+        }
+
+        return !SameDigest(found.Marker.BackingSha256, config.BackingSha256)
+            ? new(
+                TerminationReasons.BackingMismatch,
+                $"{overlay} was made on an image with sha256 {found.Marker.BackingSha256}, not {config.BackingSha256}. Give the LabNode that image back, or a fresh disk.")
+            : null;
+    }
+
+    /// <summary>What <c>qemu-img check</c> found; null when the overlay may be used.</summary>
+    internal static DiskFault? JudgeCheck(RunnerConfig config, ToolResult check, long fileBytes)
+    {
+        if (check.ExitCode is not (Clean or LeaksOnly))
+        {
+            return new(
+                TerminationReasons.OverlayCorrupt,
+                $"qemu-img check of {config.OverlayPath} ended with {check.ExitCode}: {OneLine(check.Errors)} Nothing was changed; restore a backup, or repair a copy.");
+        }
+
+        // A file that lost its end still has a sound header; QEMU would read the lost clusters as zeros.
+        long end = ImageEnd(check.Output);
+        return end > fileBytes
+            ? new(
+                TerminationReasons.OverlayCorrupt,
+                $"{config.OverlayPath} was cut: it has {fileBytes} bytes, its tables reach to {end}. Nothing was changed; restore a backup.")
+            : null;
+    }
+
+    /// <summary>True when a tool of QEMU's failed because another process has the image open.</summary>
+    internal static bool IsLocked(string errors) => errors.Contains("Failed to get", StringComparison.Ordinal) && errors.Contains("lock", StringComparison.Ordinal);
+
+    /// <summary>True when a tool failed for want of room.</summary>
+    internal static bool IsNoSpace(string errors) =>
+        errors.Contains("No space left on device", StringComparison.Ordinal) || errors.Contains("Disk quota exceeded", StringComparison.Ordinal);
+
+    /// <summary>A tool's words in one line of bounded length.</summary>
+    internal static string OneLine(string text)
+    {
+        const int limit = 500;
+        string line = string.Join("; ", text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+        line = line.Length > limit ? line[^limit..] : line;
+        return line.Length == 0 || line[^1] == '.' ? line : line + ".";
+    }
+
+    private static bool SameDigest(string left, string right) => string.Equals(left, right, StringComparison.OrdinalIgnoreCase);
+
+    private static string Shown(string? name) => name is null ? "nothing" : Consoles.ConsoleText.Printable(name);
+
+    private static long ImageEnd(string json)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(json);
+            return document.RootElement.TryGetProperty("image-end-offset", out JsonElement end) ? end.GetInt64() : 0;
+        }
+        catch (JsonException)
+        {
+            return 0;
+        }
+    }
+}

@@ -1,0 +1,143 @@
+using System.Buffers.Binary;
+using System.Text;
+
+namespace SandLabX.Runner.Disk;
+
+/// <summary>
+/// What a qcow2 file says of itself in its first cluster, as QEMU's docs/interop/qcow2.txt lays it out. Read by code of ours before any
+/// tool opens the file, because a tool follows the names in it; and on each start, because it spares a process.
+/// </summary>
+/// <param name="Version">2 or 3.</param>
+/// <param name="VirtualSizeBytes">What the guest sees.</param>
+/// <param name="Encrypted">Any encryption method but none.</param>
+/// <param name="BackingName">The backing file as written there; null when there is none.</param>
+/// <param name="BackingFormat">Its format as written there; null when it is left to guessing.</param>
+/// <param name="Dirty">Reference counts are stale (only with lazy refcounts); QEMU repairs them when it opens the file.</param>
+/// <param name="MarkedCorrupt">QEMU found damage once and refuses to write.</param>
+/// <param name="HasDataFile">Its data are in another file.</param>
+/// <param name="UnknownFeatures">Incompatible features that QEMU 7.2 doesn't know.</param>
+internal sealed record Qcow2Header(
+    int Version,
+    long VirtualSizeBytes,
+    bool Encrypted,
+    string? BackingName,
+    string? BackingFormat,
+    bool Dirty,
+    bool MarkedCorrupt,
+    bool HasDataFile,
+    bool UnknownFeatures)
+{
+    /// <summary>Bytes of the file's beginning that <see cref="Parse"/> wants, or all of a shorter file: the largest cluster is 2 MiB, but what is read here is within 4 KiB in all that qemu-img writes.</summary>
+    internal const int Wanted = 64 * 1024;
+
+    private const uint Magic = 0x514649FB;   // "QFI" 0xFB
+    private const int Version2Length = 72;
+    private const int Version3Length = 104;
+    private const int MaxBackingName = 1023;
+    private const uint EndOfExtensions = 0;
+    private const uint BackingFormatExtension = 0xE2792ACA;
+    private const ulong DirtyBit = 1;
+    private const ulong CorruptBit = 2;
+    private const ulong DataFileBit = 4;
+    private const ulong KnownBits = DirtyBit | CorruptBit | DataFileBit | 8 /* compression type */ | 16 /* extended L2 entries */;
+
+    /// <summary>True when the file begins as a qcow2 file does.</summary>
+    internal static bool HasMagic(ReadOnlySpan<byte> start) =>
+        start.Length >= 8 && BinaryPrimitives.ReadUInt32BigEndian(start) == Magic && BinaryPrimitives.ReadUInt32BigEndian(start[4..]) is 2 or 3;
+
+    /// <summary>Reads a file's first bytes.</summary>
+    internal static byte[] ReadStart(string path)
+    {
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
+        byte[] start = new byte[Math.Min(Wanted, file.Length)];
+        file.ReadExactly(start);
+        return start;
+    }
+
+    /// <summary>Reads the header; null when these bytes are not a whole qcow2 header.</summary>
+    /// <param name="start">The file's first <see cref="Wanted"/> bytes.</param>
+    internal static Qcow2Header? Parse(ReadOnlySpan<byte> start)
+    {
+        if (!HasMagic(start) || start.Length < Version2Length)
+        {
+            return null;
+        }
+
+        int version = (int)BinaryPrimitives.ReadUInt32BigEndian(start[4..]);
+        ulong backingOffset = BinaryPrimitives.ReadUInt64BigEndian(start[8..]);
+        uint backingLength = BinaryPrimitives.ReadUInt32BigEndian(start[16..]);
+        ulong size = BinaryPrimitives.ReadUInt64BigEndian(start[24..]);
+        uint encryption = BinaryPrimitives.ReadUInt32BigEndian(start[32..]);
+        ulong features = 0;
+        uint headerLength = Version2Length;
+        if (version == 3)
+        {
+            if (start.Length < Version3Length)
+            {
+                return null;
+            }
+
+            features = BinaryPrimitives.ReadUInt64BigEndian(start[72..]);
+            headerLength = BinaryPrimitives.ReadUInt32BigEndian(start[100..]);
+        }
+
+        if (size > long.MaxValue || headerLength < Version2Length || headerLength > start.Length)
+        {
+            return null;
+        }
+
+        string? backing = null;
+        if (backingOffset != 0)
+        {
+            if (backingLength is 0 or > MaxBackingName || backingOffset > (ulong)(start.Length - (int)backingLength))
+            {
+                return null;
+            }
+
+            backing = Encoding.UTF8.GetString(start.Slice((int)backingOffset, (int)backingLength));
+        }
+
+        return !TryBackingFormat(start, (int)headerLength, out string? format)
+            ? null
+            : new Qcow2Header(
+                version,
+                (long)size,
+                encryption != 0,
+                backing,
+                format,
+                (features & DirtyBit) != 0,
+                (features & CorruptBit) != 0,
+                (features & DataFileBit) != 0,
+                (features & ~KnownBits) != 0);
+    }
+
+    private static bool TryBackingFormat(ReadOnlySpan<byte> start, int offset, out string? format)
+    {
+        format = null;
+        while (offset + 8 <= start.Length)
+        {
+            uint type = BinaryPrimitives.ReadUInt32BigEndian(start[offset..]);
+            uint length = BinaryPrimitives.ReadUInt32BigEndian(start[(offset + 4)..]);
+            offset += 8;
+            if (type == EndOfExtensions)
+            {
+                return true;
+            }
+
+            if (length > start.Length - offset)
+            {
+                return false;
+            }
+
+            if (type == BackingFormatExtension)
+            {
+                format = Encoding.UTF8.GetString(start.Slice(offset, (int)length));
+            }
+
+            // Each extension is padded to 8 bytes.
+            offset += (int)((length + 7) & ~7u);
+        }
+
+        return false;
+    }
+}

@@ -1,0 +1,169 @@
+using SandLabX.Contract;
+
+namespace SandLabX.Runner.Qemu;
+
+/// <summary>What can happen to a guest.</summary>
+internal abstract record GuestEvent
+{
+    /// <summary>The monitor answered for the first time: QEMU's run state.</summary>
+    internal sealed record Connected(string Status) : GuestEvent;
+
+    /// <summary>The guest's processors stand.</summary>
+    internal sealed record Stopped : GuestEvent;
+
+    /// <summary>They run again.</summary>
+    internal sealed record Resumed : GuestEvent;
+
+    /// <summary>QEMU is done with the guest.</summary>
+    internal sealed record Shutdown(bool ByGuest, string Reason) : GuestEvent;
+
+    /// <summary>The guest's kernel panicked.</summary>
+    internal sealed record Panicked : GuestEvent;
+
+    /// <summary>The machine was reset.</summary>
+    internal sealed record Reset : GuestEvent;
+
+    /// <summary>An access of the disk failed.</summary>
+    internal sealed record DiskError(bool Pauses, bool NoSpace, string Message) : GuestEvent;
+
+    /// <summary>The runner was told to end (SIGTERM).</summary>
+    internal sealed record StopAsked : GuestEvent;
+
+    /// <summary>Time to press the power button once more.</summary>
+    internal sealed record AskAgain : GuestEvent;
+
+    /// <summary>The guest had its time to power off.</summary>
+    internal sealed record GraceOver : GuestEvent;
+
+    /// <summary>The claim has room again.</summary>
+    internal sealed record RoomFound : GuestEvent;
+
+    /// <summary>QEMU's process ended.</summary>
+    internal sealed record QemuEnded(int ExitCode, string Errors) : GuestEvent;
+}
+
+/// <summary>What the runner is to do with QEMU.</summary>
+internal enum GuestCommand
+{
+    /// <summary>Press the power button (ACPI).</summary>
+    PowerDown,
+
+    /// <summary>Let a paused guest run.</summary>
+    Continue,
+
+    /// <summary>End QEMU, its disk flushed.</summary>
+    Quit,
+}
+
+/// <summary>How a guest ended.</summary>
+/// <param name="Reason">One of <see cref="TerminationReasons"/>.</param>
+/// <param name="Message">What happened, and the way out.</param>
+internal sealed record GuestEnd(string Reason, string Message);
+
+/// <summary>Where a guest is in its life. Pure: an event gives the next state and what to do.</summary>
+internal sealed record GuestLife
+{
+    private static readonly IReadOnlyList<GuestCommand> s_nothing = [];
+
+    /// <summary>The monitor answered.</summary>
+    internal bool IsConnected { get; init; }
+
+    /// <summary>The guest's processors run.</summary>
+    internal bool IsRunning { get; init; }
+
+    /// <summary>The guest ran at least once.</summary>
+    internal bool HasRun { get; init; }
+
+    /// <summary>The runner was told to end.</summary>
+    internal bool StopWasAsked { get; init; }
+
+    /// <summary>The disk error that paused the guest.</summary>
+    internal IoErrorReport? IoError { get; init; }
+
+    /// <summary>Resets so far.</summary>
+    internal int Resets { get; init; }
+
+    /// <summary>How it ended; null while it lives. QEMU's process may still be there.</summary>
+    internal GuestEnd? End { get; init; }
+
+    /// <summary>QEMU's process is gone.</summary>
+    internal bool QemuIsGone { get; init; }
+
+    /// <summary>One of <see cref="RunnerPhases"/>.</summary>
+    internal string Phase =>
+        QemuIsGone ? RunnerPhases.Ended
+        : StopWasAsked || End is not null ? RunnerPhases.ShuttingDown
+        : IsRunning ? RunnerPhases.Running
+        : HasRun ? RunnerPhases.Paused
+        : RunnerPhases.Starting;
+
+    /// <summary>The next state, and what to do.</summary>
+    internal (GuestLife Life, IReadOnlyList<GuestCommand> Commands) On(GuestEvent happened)
+    {
+        if (QemuIsGone)
+        {
+            return (this, s_nothing);
+        }
+
+        return happened switch
+        {
+            GuestEvent.Connected connected => OnConnected(connected.Status),
+            GuestEvent.Stopped => (this with { IsRunning = false }, s_nothing),
+            GuestEvent.Resumed => (this with { IsRunning = true, HasRun = true, IoError = null }, s_nothing),
+            GuestEvent.Shutdown { ByGuest: true } => OnEnd(StopWasAsked
+                ? new(TerminationReasons.HostShutdown, "The guest was asked to power off and did.")
+                : new(TerminationReasons.GuestShutdown, "The guest powered itself off.")),
+            GuestEvent.Shutdown shutdown => End is null
+                ? OnEnd(new(TerminationReasons.QemuCrashed, $"QEMU was ended from outside ({shutdown.Reason})."))
+                : (this, s_nothing),
+            GuestEvent.Panicked => OnEnd(new(TerminationReasons.GuestPanicked, "The guest's kernel panicked; its console tells more.")),
+            GuestEvent.Reset => (this with { Resets = Resets + 1 }, s_nothing),
+            GuestEvent.DiskError { Pauses: true } error => (this with { IoError = new(error.NoSpace, error.Message) }, s_nothing),
+            GuestEvent.StopAsked when !StopWasAsked => (this with { StopWasAsked = true }, Asking()),
+            GuestEvent.AskAgain when StopWasAsked => (this, Asking()),
+            GuestEvent.GraceOver => OnEnd(new(
+                TerminationReasons.HostPowerOff, "The guest was asked to power off, did not within its grace period, and its plug was pulled.")),
+            GuestEvent.RoomFound when IoError is { NoSpace: true } && End is null => (this, [GuestCommand.Continue]),
+            GuestEvent.QemuEnded ended => (this with { QemuIsGone = true, IsRunning = false, End = End ?? EndOf(ended) }, s_nothing),
+            _ => (this, s_nothing),
+        };
+    }
+
+    private (GuestLife, IReadOnlyList<GuestCommand>) OnConnected(string status)
+    {
+        GuestLife connected = this with { IsConnected = true };
+        return status switch
+        {
+            // What happened before the monitor answered is known by the state it led to.
+            "shutdown" => connected.On(new GuestEvent.Shutdown(ByGuest: true, "guest-shutdown")),
+            "guest-panicked" => connected.On(new GuestEvent.Panicked()),
+            "running" => (connected with { IsRunning = true, HasRun = true }, (connected with { IsRunning = true }).Asking()),
+            "prelaunch" or "inmigrate" => (connected, s_nothing),
+            _ => (connected with { HasRun = true }, connected.Asking()),
+        };
+    }
+
+    /// <summary>A first end stands: what follows it (QEMU's own exit, say) is its consequence.</summary>
+    private (GuestLife, IReadOnlyList<GuestCommand>) OnEnd(GuestEnd end) =>
+        End is null ? (this with { End = end, IsRunning = false }, [GuestCommand.Quit]) : (this, s_nothing);
+
+    private IReadOnlyList<GuestCommand> Asking() =>
+        !StopWasAsked || !IsConnected || End is not null ? s_nothing
+
+        // A guest that stands can't see its power button.
+        : IsRunning ? [GuestCommand.PowerDown] : [GuestCommand.Continue, GuestCommand.PowerDown];
+
+    private GuestEnd EndOf(GuestEvent.QemuEnded ended)
+    {
+        string said = Disk.OverlayVerdicts.OneLine(ended.Errors);
+        if (!IsConnected && ended.ExitCode < 128)
+        {
+            return Disk.OverlayVerdicts.IsLocked(ended.Errors)
+                ? new(TerminationReasons.OverlayLocked, $"Another process has the disk open. {said} Find the pod that uses this claim and end it.")
+                : new(TerminationReasons.QemuStartFailed, $"QEMU refused to start (exit code {ended.ExitCode}). {said}");
+        }
+
+        string how = ended.ExitCode > 128 ? $"QEMU was killed by signal {ended.ExitCode - 128}." : $"QEMU ended by itself with exit code {ended.ExitCode}.";
+        return new(TerminationReasons.QemuCrashed, said.Length == 0 ? how : $"{how} {said}");
+    }
+}

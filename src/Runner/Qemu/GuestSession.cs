@@ -1,0 +1,242 @@
+using System.Threading.Channels;
+using SandLabX.Contract;
+using SandLabX.Runner.Http;
+
+namespace SandLabX.Runner.Qemu;
+
+/// <summary>Lives through a guest's life: brings what happens to <see cref="GuestLife"/>, does what it says, and publishes its state.</summary>
+internal sealed class GuestSession
+{
+    // A guest in its boot loader misses the power button, so it is pressed again; a system that heard it ignores the rest.
+    private static readonly TimeSpan s_askAgain = TimeSpan.FromSeconds(2);
+
+    // From "quit" to SIGKILL: what flushing a disk's caches may take. The operator's pods have this much more grace than their guests.
+    private static readonly TimeSpan s_quitLimit = TimeSpan.FromSeconds(10);
+
+    private static readonly TimeSpan s_lookForRoom = TimeSpan.FromSeconds(2);
+    private const long RoomNeeded = 16L * 1024 * 1024;
+
+    private readonly Channel<GuestEvent> _events = Channel.CreateUnbounded<GuestEvent>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly RunnerConfig _config;
+    private readonly QemuProcess _qemu;
+    private readonly StateHub _states;
+    private readonly TimeProvider _clock;
+
+    // QEMU's end is told last, after everything it said before.
+    private readonly TaskCompletionSource _monitorDone = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private bool _looksForRoom;
+
+    internal GuestSession(RunnerConfig config, QemuProcess qemu, StateHub states, TimeProvider clock)
+    {
+        _config = config;
+        _qemu = qemu;
+        _states = states;
+        _clock = clock;
+    }
+
+    /// <summary>Runs to the guest's end.</summary>
+    /// <param name="stop">The runner was told to end.</param>
+    /// <returns>How it ended, and QEMU's exit code.</returns>
+    internal async Task<(GuestEnd End, int QemuExitCode)> RunAsync(CancellationToken stop)
+    {
+        using var over = new CancellationTokenSource();
+        Task<GuestEvent.QemuEnded> ended = AwaitEndAsync();
+        _ = FollowMonitorAsync(over.Token);
+        var life = new GuestLife();
+
+        // Also for a signal that came long before: the registration then runs at once.
+        await using CancellationTokenRegistration asked = stop.Register(() => _events.Writer.TryWrite(new GuestEvent.StopAsked()));
+        await foreach (GuestEvent happened in _events.Reader.ReadAllAsync(CancellationToken.None).ConfigureAwait(false))
+        {
+            GuestLife before = life;
+            (life, IReadOnlyList<GuestCommand> commands) = life.On(happened);
+            Publish(life);
+            StartTimers(before, life, over.Token);
+            foreach (GuestCommand command in commands)
+            {
+                await DoAsync(command, life, over.Token).ConfigureAwait(false);
+            }
+
+            if (life.QemuIsGone)
+            {
+                break;
+            }
+        }
+
+        await over.CancelAsync().ConfigureAwait(false);
+        return (life.End!, (await ended.ConfigureAwait(false)).ExitCode);
+    }
+
+    private async Task<GuestEvent.QemuEnded> AwaitEndAsync()
+    {
+        GuestEvent.QemuEnded ended = await _qemu.EndAsync().ConfigureAwait(false);
+        await _monitorDone.Task.ConfigureAwait(false);
+        _events.Writer.TryWrite(ended);
+        return ended;
+    }
+
+    private async Task FollowMonitorAsync(CancellationToken over)
+    {
+        try
+        {
+            await foreach (QmpMessage message in _qemu.Monitor.ReadAsync(over).ConfigureAwait(false))
+            {
+                switch (message)
+                {
+                    case QmpMessage.Greeting greeting:
+                        _states.Change(state => state with { QemuVersion = greeting.Version });
+                        await _qemu.Monitor.SendAsync("qmp_capabilities").ConfigureAwait(false);
+                        await _qemu.Monitor.SendAsync("query-status").ConfigureAwait(false);
+                        break;
+                    case QmpMessage.Status status:
+                        _events.Writer.TryWrite(new GuestEvent.Connected(status.Name));
+                        break;
+                    case QmpMessage.Happened happened:
+                        Log.Line("guest", ("event", happened.Name));
+                        _events.Writer.TryWrite(happened.Event);
+                        break;
+                    case QmpMessage.Error error:
+                        Log.Line("monitor.error", ("says", error.Description));
+                        break;
+                }
+            }
+        }
+        catch (InvalidDataException e)
+        {
+            // Without its monitor a guest can neither be watched nor stopped.
+            Log.Line("monitor.broken", ("error", e.Message));
+            _qemu.Kill();
+        }
+        catch (OperationCanceledException)
+        {
+            // It is over.
+        }
+        finally
+        {
+            _monitorDone.TrySetResult();
+        }
+    }
+
+    private void Publish(GuestLife life)
+    {
+        // The last phase is published by the one who wrote the termination report, after that.
+        string phase = life.QemuIsGone ? RunnerPhases.ShuttingDown : life.Phase;
+        _states.Change(state => state with
+        {
+            Phase = phase,
+            IoError = life.IoError,
+            Resets = life.Resets,
+            Timeline = life.HasRun && state.Timeline is { GuestRunning: null } timeline ? timeline with { GuestRunning = _clock.GetUtcNow() } : state.Timeline,
+        });
+    }
+
+    private void StartTimers(GuestLife before, GuestLife life, CancellationToken over)
+    {
+        if (life.StopWasAsked && !before.StopWasAsked)
+        {
+            _ = AfterAsync(TimeSpan.FromSeconds(_config.GracePeriodSeconds), new GuestEvent.GraceOver(), over);
+            _ = EveryAsync(s_askAgain, () => new GuestEvent.AskAgain(), over);
+        }
+
+        if (life.IoError is { NoSpace: true } && before.IoError is null)
+        {
+            Log.Line("disk.full", ("claim", Path.GetDirectoryName(_config.OverlayPath)), ("says", life.IoError.Message));
+            if (!_looksForRoom)
+            {
+                _looksForRoom = true;
+                _ = EveryAsync(s_lookForRoom, LookForRoom, over);
+            }
+        }
+    }
+
+    private GuestEvent? LookForRoom()
+    {
+        if (_states.Current.State.IoError is not { NoSpace: true })
+        {
+            return null;
+        }
+
+        try
+        {
+            return new DriveInfo(_config.OverlayPath).AvailableFreeSpace >= RoomNeeded ? new GuestEvent.RoomFound() : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Log.Line("disk.unreadable", ("error", e.Message));
+            return null;
+        }
+    }
+
+    private async Task DoAsync(GuestCommand command, GuestLife life, CancellationToken over)
+    {
+        switch (command)
+        {
+            case GuestCommand.PowerDown:
+                await _qemu.Monitor.SendAsync("system_powerdown").ConfigureAwait(false);
+                break;
+            case GuestCommand.Continue:
+                await _qemu.Monitor.SendAsync("cont").ConfigureAwait(false);
+                break;
+            case GuestCommand.Quit:
+                Log.Line("guest.end", ("reason", life.End?.Reason));
+                if (life.IsConnected)
+                {
+                    await _qemu.Monitor.SendAsync("quit").ConfigureAwait(false);
+                    _ = KillAfterAsync(over);
+                }
+                else
+                {
+                    _qemu.Kill();
+                }
+
+                break;
+        }
+    }
+
+    private async Task KillAfterAsync(CancellationToken over)
+    {
+        try
+        {
+            await Task.Delay(s_quitLimit, _clock, over).ConfigureAwait(false);
+            Log.Line("qemu.kill", ("after", $"{s_quitLimit.TotalSeconds:0}s"));
+            _qemu.Kill();
+        }
+        catch (OperationCanceledException)
+        {
+            // It went by itself.
+        }
+    }
+
+    private async Task AfterAsync(TimeSpan time, GuestEvent then, CancellationToken over)
+    {
+        try
+        {
+            await Task.Delay(time, _clock, over).ConfigureAwait(false);
+            _events.Writer.TryWrite(then);
+        }
+        catch (OperationCanceledException)
+        {
+            // It is over.
+        }
+    }
+
+    private async Task EveryAsync(TimeSpan period, Func<GuestEvent?> look, CancellationToken over)
+    {
+        try
+        {
+            using var timer = new PeriodicTimer(period, _clock);
+            while (await timer.WaitForNextTickAsync(over).ConfigureAwait(false))
+            {
+                if (look() is { } seen)
+                {
+                    _events.Writer.TryWrite(seen);
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // It is over.
+        }
+    }
+}

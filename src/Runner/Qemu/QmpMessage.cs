@@ -1,0 +1,74 @@
+using System.Text.Json;
+
+namespace SandLabX.Runner.Qemu;
+
+/// <summary>What a line of QEMU's monitor means to the runner.</summary>
+internal abstract record QmpMessage
+{
+    /// <summary>The monitor's first words.</summary>
+    internal sealed record Greeting(string Version) : QmpMessage;
+
+    /// <summary>The answer to <c>query-status</c>.</summary>
+    internal sealed record Status(string Name) : QmpMessage;
+
+    /// <summary>A command was refused.</summary>
+    internal sealed record Error(string Description) : QmpMessage;
+
+    /// <summary>Something happened to the guest.</summary>
+    internal sealed record Happened(string Name, GuestEvent Event) : QmpMessage;
+
+    /// <summary>Reads one line; null for what is of no interest.</summary>
+    /// <exception cref="JsonException">The line is not JSON.</exception>
+    internal static QmpMessage? Parse(ReadOnlyMemory<byte> line)
+    {
+        using JsonDocument document = JsonDocument.Parse(line);
+        JsonElement root = document.RootElement;
+        if (root.TryGetProperty("QMP", out JsonElement greeting))
+        {
+            return new Greeting(VersionOf(greeting));
+        }
+
+        if (root.TryGetProperty("error", out JsonElement error))
+        {
+            return new Error(Text(error, "desc"));
+        }
+
+        if (root.TryGetProperty("return", out JsonElement answer))
+        {
+            return answer.ValueKind == JsonValueKind.Object && answer.TryGetProperty("status", out JsonElement status) ? new Status(status.GetString() ?? "") : null;
+        }
+
+        if (!root.TryGetProperty("event", out JsonElement name))
+        {
+            return null;
+        }
+
+        JsonElement data = root.TryGetProperty("data", out JsonElement found) ? found : default;
+        return EventOf(name.GetString() ?? "", data) is { } happened ? new Happened(name.GetString()!, happened) : null;
+    }
+
+    private static GuestEvent? EventOf(string name, JsonElement data) => name switch
+    {
+        "STOP" => new GuestEvent.Stopped(),
+        "RESUME" => new GuestEvent.Resumed(),
+        "RESET" => new GuestEvent.Reset(),
+        "SHUTDOWN" => new GuestEvent.Shutdown(Flag(data, "guest"), Text(data, "reason")),
+        "GUEST_PANICKED" => new GuestEvent.Panicked(),
+        "BLOCK_IO_ERROR" => new GuestEvent.DiskError(
+            Text(data, "action") == "stop", Flag(data, "nospace"), $"{Text(data, "operation")} of {Text(data, "node-name")}: {Text(data, "reason")}"),
+        _ => null,
+    };
+
+    private static string VersionOf(JsonElement greeting)
+    {
+        JsonElement version = greeting.GetProperty("version");
+        JsonElement qemu = version.GetProperty("qemu");
+        return $"{qemu.GetProperty("major")}.{qemu.GetProperty("minor")}.{qemu.GetProperty("micro")}";
+    }
+
+    private static string Text(JsonElement data, string name) =>
+        data.ValueKind == JsonValueKind.Object && data.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString()! : "";
+
+    private static bool Flag(JsonElement data, string name) =>
+        data.ValueKind == JsonValueKind.Object && data.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.True;
+}

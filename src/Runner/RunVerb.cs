@@ -1,0 +1,109 @@
+using SandLabX.Contract;
+using SandLabX.Runner.Consoles;
+using SandLabX.Runner.Disk;
+using SandLabX.Runner.Http;
+using SandLabX.Runner.Posix;
+using SandLabX.Runner.Qemu;
+
+namespace SandLabX.Runner;
+
+/// <summary><c>sandlabx-runner run</c>: one guest, from its disk to its end.</summary>
+internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, Shutdown shutdown, TimeProvider clock)
+{
+    // The console's end in the termination report; what does not fit is cut there.
+    private const int ConsoleTail = 64 * 1024;
+
+    // After QEMU's end: what its last words may take to get out.
+    private static readonly TimeSpan s_consoleDrain = TimeSpan.FromSeconds(1);
+
+    /// <summary>Runs it.</summary>
+    /// <exception cref="RunnerEndException">It ended before there was a guest.</exception>
+    internal async Task<TerminationReport> RunAsync(string? configuration)
+    {
+        RunnerConfig config = Configuration.ReadRun(configuration);
+        Directory.CreateDirectory(surroundings.RunDirectory);
+        using var children = new Children();
+        var tool = new Tool(children);
+
+        // At the same time as the disk: where KVM works, the test is free.
+        using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(shutdown.Asked);
+        Task<SelfTestResult?> test = AcceleratorChoice.TestAsync(config.Accelerator, tool, surroundings.RunDirectory, giveUp.Token);
+        try
+        {
+            using Descriptor diskLock = await LockAsync(config).ConfigureAwait(false);
+            DiskReport disk = await PrepareAsync(config, tool).ConfigureAwait(false);
+            states.Change(state => state with { Disk = disk, Timeline = state.Timeline! with { DiskReady = clock.GetUtcNow() } });
+            AcceleratorReport accelerator = AcceleratorChoice.Decide(config.Accelerator, await test.ConfigureAwait(false));
+            states.Change(state => state with { Accelerator = accelerator });
+            Log.Line("start", ("node", config.Node), ("disk", config.OverlayPath), ("created", disk.Created ? "yes" : "no"), ("accelerator", accelerator.Name), ("because", accelerator.Reason));
+            return await LiveAsync(config, accelerator, children, diskLock).ConfigureAwait(false);
+        }
+        catch
+        {
+            await giveUp.CancelAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private async Task<Descriptor> LockAsync(RunnerConfig config)
+    {
+        try
+        {
+            return await OverlayLock.WaitAsync(
+                () => Task.FromResult(OverlayLock.TryTake(OverlayNames.Lock(config))),
+                Waiting,
+                surroundings.LockLimit,
+                $"the lock {OverlayNames.Lock(config)}",
+                clock,
+                shutdown.Asked).ConfigureAwait(false);
+        }
+        catch (DirectoryNotFoundException)
+        {
+            throw new RunnerEndException(TerminationReasons.InvalidConfiguration, $"There is no folder {OverlayNames.Folder(config)}: the disk's claim is not mounted.");
+        }
+    }
+
+    private async Task<DiskReport> PrepareAsync(RunnerConfig config, Tool tool)
+    {
+        states.Change(state => state with { Phase = RunnerPhases.Preparing });
+        var keeper = new OverlayKeeper(config, tool, clock);
+        return await OverlayLock.WaitAsync(
+            () => keeper.PrepareAsync(shutdown.Asked), Waiting, surroundings.LockLimit, $"{config.OverlayPath} open", clock, shutdown.Asked).ConfigureAwait(false);
+    }
+
+    private void Waiting() => states.Change(state => state with { Phase = RunnerPhases.WaitingForLock });
+
+    private async Task<TerminationReport> LiveAsync(RunnerConfig config, AcceleratorReport accelerator, Children children, Descriptor diskLock)
+    {
+        shutdown.Asked.ThrowIfCancellationRequested();
+        using QemuProcess qemu = await StartAsync(config, accelerator, children, diskLock).ConfigureAwait(false);
+        using var console = new ConsoleHub(qemu.Serial, surroundings.RunDirectory);
+        states.Change(state => state with { Phase = RunnerPhases.Starting, Timeline = state.Timeline! with { QemuStarted = clock.GetUtcNow() } });
+        var session = new GuestSession(config, qemu, states, clock);
+        (GuestEnd end, int exitCode) = await session.RunAsync(shutdown.Asked).ConfigureAwait(false);
+        console.Drain(s_consoleDrain);
+
+        // What the disk takes now, not what it took at the start.
+        states.Change(state => state with { Disk = state.Disk! with { ActualSizeBytes = Files.AllocatedBytes(config.OverlayPath) } });
+        return new TerminationReport
+        {
+            Reason = end.Reason,
+            Message = end.Message,
+            At = clock.GetUtcNow(),
+            QemuExitCode = exitCode,
+            Console = ConsoleText.Plain(console.Output.Tail(ConsoleTail)).Trim('\n'),
+        };
+    }
+
+    private async Task<QemuProcess> StartAsync(RunnerConfig config, AcceleratorReport accelerator, Children children, Descriptor diskLock)
+    {
+        try
+        {
+            return await QemuProcess.StartAsync(children, config, accelerator.Name, surroundings.RunDirectory, diskLock).ConfigureAwait(false);
+        }
+        catch (IOException e)
+        {
+            throw new RunnerEndException(TerminationReasons.QemuStartFailed, e.Message);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+using System.Globalization;
+using SandLabX.Contract;
+
+namespace SandLabX.Runner;
+
+/// <summary>Where the runner finds itself. In a pod all is as the contract says; tests and people at a shell may say otherwise in the environment.</summary>
+/// <param name="RunDirectory">Folder of the sockets; <c>SANDLABX_RUN_DIR</c>.</param>
+/// <param name="TerminationPath">Where the last word goes; <c>SANDLABX_TERMINATION_LOG</c>.</param>
+/// <param name="Port">The port of the HTTP server; <c>SANDLABX_PORT</c>. With 0 a free one is taken and written to the file <c>port</c> in the folder.</param>
+/// <param name="LockLimit">How long a disk that another process holds is waited for; <c>SANDLABX_LOCK_SECONDS</c>.</param>
+internal sealed record RunnerSurroundings(string RunDirectory, string TerminationPath, int Port, TimeSpan LockLimit)
+{
+    // A successor waits out the end of its predecessor: a flush of a disk, seconds; never a pod that was forgotten.
+    private const int LockSeconds = 120;
+
+    /// <summary>Reads the environment.</summary>
+    internal static RunnerSurroundings Read() => new(
+        Text("SANDLABX_RUN_DIR") ?? ContractNames.RunDirectory,
+        Text("SANDLABX_TERMINATION_LOG") ?? ContractNames.TerminationMessagePath,
+        Number("SANDLABX_PORT") ?? ContractNames.Port,
+        TimeSpan.FromSeconds(Number("SANDLABX_LOCK_SECONDS") ?? LockSeconds));
+
+    private static string? Text(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } text ? text : null;
+
+    private static int? Number(string name) => int.TryParse(Text(name), NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : null;
+}
