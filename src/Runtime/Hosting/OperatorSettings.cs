@@ -1,0 +1,44 @@
+namespace SandLabX.Runtime;
+
+/// <summary>What an operator can choose about its runtime.</summary>
+public sealed class OperatorSettings
+{
+    /// <summary>Name of the operator: of its lease (<c>&lt;name&gt;-leader</c>), of its writes' field manager and of its events' source.</summary>
+    public string Name { get; set; } = "operator";
+
+    /// <summary>The operator's own namespace, where its lease lives.</summary>
+    public string Namespace { get; set; } = "default";
+
+    /// <summary>The one namespace that is watched; null or empty for all.</summary>
+    public string? WatchNamespace { get; set; }
+
+    /// <summary>Whether only the holder of a lease works; the others keep their caches warm. Default true.</summary>
+    public bool LeaderElection { get; set; } = true;
+
+    /// <summary>How long others wait for a silent holder. Default 15 s, at least twice <see cref="RetryPeriod"/> and more than <see cref="RenewDeadline"/>.</summary>
+    public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>How long a holder works on without a renewal. Default 10 s.</summary>
+    public TimeSpan RenewDeadline { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Time between renewals, and between tries to become the holder. Default 2 s.</summary>
+    public TimeSpan RetryPeriod { get; set; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Who this process is in the lease; unique for each process. Default machine (pod) name and a random part.</summary>
+    public string Identity { get; set; } = $"{Environment.MachineName}_{Guid.NewGuid():N}";
+
+    /// <summary>How often every object is looked at without a change, give or take 10 %. Default 10 h.</summary>
+    public TimeSpan ResyncPeriod { get; set; } = TimeSpan.FromHours(10);
+
+    /// <summary>How long one reconcile may take before it is cancelled and counted as failed. Default 5 min.</summary>
+    public TimeSpan ReconcileTimeout { get; set; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>How long running reconciles may go on once the process was asked to end. Default 10 s; the host's own shutdown timeout must be longer.</summary>
+    public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Requests a second to the API server in the long run, watches included. Default 50.</summary>
+    public int RequestsPerSecond { get; set; } = 50;
+
+    /// <summary>Requests that may be sent at once after a calm time. Default 100.</summary>
+    public int RequestBurst { get; set; } = 100;
+}
