@@ -44,6 +44,10 @@ public static partial class Quantities
         return true;
     }
 
+    /// <summary>Reads a quantity that is known to be one.</summary>
+    /// <exception cref="FormatException">It is none.</exception>
+    public static long Parse(string text) => TryParse(text, out long bytes) ? bytes : throw new FormatException($"\"{text}\" is no quantity of bytes.");
+
     /// <summary>Writes bytes in the largest binary unit that divides them.</summary>
     public static string Format(long bytes)
     {

@@ -19,7 +19,6 @@ public static class Composition
     public static IServiceCollection AddSandLabX(this IServiceCollection services, OperatorOptions options)
     {
         services.AddSingleton(options)
-            .AddSingleton(TimeProvider.System)
             .AddSingleton<RunnerFollower>()
             .AddSingleton<StorageClasses>()
             .AddSingleton<NodeObserver>()
@@ -32,10 +31,23 @@ public static class Composition
                 settings.Namespace = options.Namespace;
                 settings.WatchNamespace = options.WatchNamespace.Length > 0 ? options.WatchNamespace : null;
             })
-            .AddController<NodeController, V1Alpha1LabNode>()
+            .AddCache<V1StorageClass>()
+            .AddController<ImageController, V1Alpha1LabImage>(c => c
+                .Watches<V1Pod>(pod => Indexes.OwnerByLabel(pod.Metadata, Labels.Image).AsKeys(), Ours)
+                .Watches<V1PersistentVolumeClaim, ImageObserver>((observer, claim) => observer.MapClaim(claim), Ours)
+                .Watches<V1StorageClass, ImageObserver>((observer, _) => observer.MapStorageClass()))
+            .AddFinalizer<ImageController, V1Alpha1LabImage>(Api.ImageFinalizer)
+            .AddController<NodeController, V1Alpha1LabNode>(c => c
+                .Watches<V1Pod, NodeObserver>((observer, pod) => observer.MapPod(pod), Ours)
+                .Watches<V1PersistentVolumeClaim, NodeObserver>((observer, claim) => observer.MapClaim(claim), Ours)
+                .Watches<V1Alpha1LabImage, NodeObserver>((observer, image) => observer.MapImage(image))
+                .Watches<V1StorageClass, NodeObserver>((observer, _) => observer.MapStorageClass()))
             .AddFinalizer<NodeController, V1Alpha1LabNode>(Api.NodeFinalizer)
-            .AddController<ImageController, V1Alpha1LabImage>()
-            .AddFinalizer<ImageController, V1Alpha1LabImage>(Api.ImageFinalizer);
+            .AddIndex<V1Alpha1LabNode>(Indexes.ImageOfNode, Indexes.ImageOf)
+            .AddIndex<V1PersistentVolumeClaim>(Indexes.Backing, claim => Indexes.BackingOf(claim).AsValues())
+            .AddIndex<V1PersistentVolumeClaim>(Indexes.Image, claim => Indexes.OwnerByLabel(claim.Metadata, Labels.Image).AsValues())
+            .AddIndex<V1Pod>(Indexes.Image, pod => Indexes.OwnerByLabel(pod.Metadata, Labels.Image).AsValues());
+        services.AddHostedService<RunnerNews>();
         return services;
     }
 }

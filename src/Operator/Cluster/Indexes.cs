@@ -13,6 +13,12 @@ public static class Indexes
     /// <summary>Index of claims and pods by the LabImage whose label they carry.</summary>
     public const string Image = "image";
 
+    /// <summary>Index of LabNodes by the LabImage that their spec names.</summary>
+    public const string ImageOfNode = "image-of-node";
+
+    /// <summary>The values of <see cref="ImageOfNode"/> for one LabNode.</summary>
+    public static IEnumerable<string> ImageOf(V1Alpha1LabNode node) => [new ObjectKey(node.Metadata.NamespaceProperty, node.Spec.Image).ToString()];
+
     /// <summary>The claim that holds the base image of a disk's claim; null for any other claim.</summary>
     public static ObjectKey? BackingOf(V1PersistentVolumeClaim claim) =>
         claim.Metadata.Annotations is { } notes && notes.TryGetValue(Annotations.BackingClaim, out string? backing)

@@ -8,7 +8,12 @@ using SandLabX.Runtime;
 namespace SandLabX.Operator.LabImages;
 
 /// <summary>Reads all that a decision about a LabImage may look at, from caches that watches keep: no request to the API server.</summary>
-public sealed class ImageObserver(Cache<V1PersistentVolumeClaim> claims, Cache<V1Pod> pods, StorageClasses classes, RunnerFollower runners)
+public sealed class ImageObserver(
+    Cache<V1PersistentVolumeClaim> claims,
+    Cache<V1Pod> pods,
+    Cache<V1Alpha1LabImage> images,
+    StorageClasses classes,
+    RunnerFollower runners)
 {
     /// <summary>Which LabImages a claim is about: its own, or the one that its disk is based on.</summary>
     public IEnumerable<ObjectKey> MapClaim(V1PersistentVolumeClaim claim)
@@ -16,6 +21,11 @@ public sealed class ImageObserver(Cache<V1PersistentVolumeClaim> claims, Cache<V
         V1PersistentVolumeClaim? holder = Indexes.BackingOf(claim) is { } backing ? claims.Get(backing) : claim;
         return holder is null ? [] : Indexes.OwnerByLabel(holder.Metadata, Labels.Image).AsKeys();
     }
+
+    /// <summary>Which LabImages may wait for a storage class.</summary>
+    public IEnumerable<ObjectKey> MapStorageClass() => images.List()
+        .Where(i => i.Status?.Phase == ImagePhases.Pending)
+        .Select(i => new ObjectKey(i.Metadata.NamespaceProperty, i.Metadata.Name));
 
     /// <summary>What is, for this LabImage.</summary>
     public ImageObservation Observe(V1Alpha1LabImage image)

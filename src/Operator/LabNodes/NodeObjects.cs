@@ -84,8 +84,7 @@ public static class NodeObjects
     {
         IDictionary<string, string> disk = claim.Metadata.Annotations;
         string imageDirectory = $"{ContractNames.ImageDirectory}/{disk[Annotations.BackingImage]}";
-        Quantities.TryParse(node.Spec.Memory, out long memory);
-        memory = memory / Quantities.MiB * Quantities.MiB;
+        long memory = Quantities.Parse(node.Spec.Memory) / Quantities.MiB * Quantities.MiB;
         var config = new RunnerConfig
         {
             Node = $"{node.Metadata.NamespaceProperty}/{node.Metadata.Name}",
@@ -143,7 +142,7 @@ public static class NodeObjects
             AutomountServiceAccountToken = false,
             EnableServiceLinks = false,
             TerminationGracePeriodSeconds = graceSeconds,
-            ImagePullSecrets = options.RunnerImagePullSecret.Length > 0 ? [new V1LocalObjectReference(options.RunnerImagePullSecret)] : null,
+            ImagePullSecrets = options.RunnerImagePullSecret.Length > 0 ? [new V1LocalObjectReference { Name = options.RunnerImagePullSecret }] : null,
             SecurityContext = new V1PodSecurityContext
             {
                 RunAsNonRoot = true,

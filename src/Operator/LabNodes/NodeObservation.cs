@@ -2,7 +2,6 @@ using k8s.Models;
 using SandLabX.Contract;
 using SandLabX.Entities;
 using SandLabX.Operator.Cluster;
-using SandLabX.Runtime;
 
 namespace SandLabX.Operator.LabNodes;
 

@@ -12,6 +12,7 @@ public sealed class NodeObserver(
     Cache<V1PersistentVolumeClaim> claims,
     Cache<V1Pod> pods,
     Cache<V1Alpha1LabImage> images,
+    Cache<V1Alpha1LabNode> nodes,
     StorageClasses classes,
     RunnerFollower runners)
 {
@@ -33,6 +34,17 @@ public sealed class NodeObserver(
         .ByIndex(Indexes.Backing, new ObjectKey(claim.Metadata.NamespaceProperty, claim.Metadata.Name).ToString())
         .Append(claim)
         .SelectMany(c => Indexes.OwnerByLabel(c.Metadata, Labels.Node).AsKeys());
+
+    /// <summary>Which LabNodes a LabImage is about: those that name it and have not run yet, as others have their base from their claim.</summary>
+    public IEnumerable<ObjectKey> MapImage(V1Alpha1LabImage image) => nodes
+        .ByIndex(Indexes.ImageOfNode, new ObjectKey(image.Metadata.NamespaceProperty, image.Metadata.Name).ToString())
+        .Where(n => n.Status?.Phase != NodePhases.Running)
+        .Select(n => new ObjectKey(n.Metadata.NamespaceProperty, n.Metadata.Name));
+
+    /// <summary>Which LabNodes may wait for a storage class.</summary>
+    public IEnumerable<ObjectKey> MapStorageClass() => nodes.List()
+        .Where(n => n.Status?.Phase == NodePhases.WaitingForVolume)
+        .Select(n => new ObjectKey(n.Metadata.NamespaceProperty, n.Metadata.Name));
 
     /// <summary>What is, for this LabNode.</summary>
     public NodeObservation Observe(V1Alpha1LabNode node)

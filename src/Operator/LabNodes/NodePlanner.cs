@@ -1,9 +1,7 @@
-using System.Collections.Immutable;
 using k8s.Models;
 using SandLabX.Contract;
 using SandLabX.Entities;
 using SandLabX.Operator.Cluster;
-using SandLabX.Runtime;
 
 namespace SandLabX.Operator.LabNodes;
 

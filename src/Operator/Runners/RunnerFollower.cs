@@ -4,6 +4,7 @@ using System.Text.Json;
 using k8s.Models;
 using Microsoft.Extensions.Logging;
 using SandLabX.Contract;
+using SandLabX.Runtime;
 
 namespace SandLabX.Operator.Runners;
 
@@ -23,6 +24,7 @@ public sealed class RunnerFollower : IDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly ILogger<RunnerFollower> _log;
     private readonly TimeProvider _clock;
+    private readonly Cache<V1Pod> _pods;
     private readonly HttpClient _http = new(new SocketsHttpHandler
     {
         ConnectTimeout = TimeSpan.FromSeconds(5),
@@ -35,8 +37,9 @@ public sealed class RunnerFollower : IDisposable
     };
 
     /// <summary>One follower serves all pods of a process.</summary>
-    public RunnerFollower(ILogger<RunnerFollower> log, TimeProvider clock)
+    public RunnerFollower(Cache<V1Pod> pods, ILogger<RunnerFollower> log, TimeProvider clock)
     {
+        _pods = pods;
         _log = log;
         _clock = clock;
     }
@@ -63,18 +66,6 @@ public sealed class RunnerFollower : IDisposable
         return stream.Last;
     }
 
-    /// <summary>Ends the listening to pods that are no more.</summary>
-    public void KeepOnly(Func<V1Pod, bool> lives)
-    {
-        foreach ((string uid, Following stream) in _streams)
-        {
-            if (!lives(stream.Pod))
-            {
-                Forget(uid);
-            }
-        }
-    }
-
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -97,7 +88,7 @@ public sealed class RunnerFollower : IDisposable
     {
         TimeSpan wait = s_firstRetry;
         CancellationToken stop = stream.Stop.Token;
-        while (!stop.IsCancellationRequested)
+        while (Lives(stream.Pod))
         {
             try
             {
@@ -114,10 +105,20 @@ public sealed class RunnerFollower : IDisposable
                 _log.LogDebug(e, "Stream of pod {Pod} broke; next try in {Wait}", stream.Pod.Metadata.Name, wait);
             }
 
-            await Task.Delay(wait, _clock, stop).ContinueWith(_ => { }, TaskScheduler.Default).ConfigureAwait(false);
+            await Task.Delay(wait, _clock, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (stop.IsCancellationRequested)
+            {
+                return;
+            }
+
             wait = wait * 2 < s_lastRetry ? wait * 2 : s_lastRetry;
         }
+
+        Forget(stream.Pod.Metadata.Uid);
     }
+
+    private bool Lives(V1Pod pod) => _pods.Get(new ObjectKey(pod.Metadata.NamespaceProperty, pod.Metadata.Name)) is { } now
+        && now.Metadata.Uid == pod.Metadata.Uid && now.Status?.Phase is not ("Succeeded" or "Failed");
 
     private async Task ReadOnceAsync(Following stream, CancellationToken stop)
     {
