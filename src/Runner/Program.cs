@@ -33,7 +33,7 @@ internal static class Program
                     new RunVerb(surroundings, states, shutdown, clock).RunAsync(json)).ConfigureAwait(false);
             case ["import"]:
                 return await ServeAsync((surroundings, states, shutdown, clock, json) =>
-                    new ImportVerb(states, shutdown, clock).RunAsync(json)).ConfigureAwait(false);
+                    new ImportVerb(surroundings, states, shutdown, clock).RunAsync(json)).ConfigureAwait(false);
             case ["console", .. string[] rest]:
                 return await ConsoleVerb.RunAsync(rest, RunnerSurroundings.Read().RunDirectory).ConfigureAwait(false);
             case ["version"]:

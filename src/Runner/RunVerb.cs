@@ -30,8 +30,8 @@ internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, 
         Task<SelfTestResult?> test = AcceleratorChoice.TestAsync(config.Accelerator, tool, surroundings.RunDirectory, giveUp.Token);
         try
         {
-            using Descriptor diskLock = await LockAsync(config).ConfigureAwait(false);
-            DiskReport disk = await PrepareAsync(config, tool).ConfigureAwait(false);
+            using OverlayLock diskLock = await LockAsync(config).ConfigureAwait(false);
+            DiskReport disk = await PrepareAsync(config, diskLock, tool).ConfigureAwait(false);
             states.Change(state => state with { Disk = disk, Timeline = state.Timeline! with { DiskReady = clock.GetUtcNow() } });
             AcceleratorReport accelerator = AcceleratorChoice.Decide(config.Accelerator, await test.ConfigureAwait(false));
             states.Change(state => state with { Accelerator = accelerator });
@@ -45,7 +45,7 @@ internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, 
         }
     }
 
-    private async Task<Descriptor> LockAsync(RunnerConfig config)
+    private async Task<OverlayLock> LockAsync(RunnerConfig config)
     {
         try
         {
@@ -63,24 +63,30 @@ internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, 
         }
     }
 
-    private async Task<DiskReport> PrepareAsync(RunnerConfig config, Tool tool)
+    private async Task<DiskReport> PrepareAsync(RunnerConfig config, OverlayLock diskLock, Tool tool)
     {
         states.Change(state => state with { Phase = RunnerPhases.Preparing });
-        var keeper = new OverlayKeeper(config, tool, clock);
+        var keeper = new OverlayKeeper(config, diskLock, tool, clock);
         return await OverlayLock.WaitAsync(
             () => keeper.PrepareAsync(shutdown.Asked), Waiting, surroundings.LockLimit, $"{config.OverlayPath} open", clock, shutdown.Asked).ConfigureAwait(false);
     }
 
     private void Waiting() => states.Change(state => state with { Phase = RunnerPhases.WaitingForLock });
 
-    private async Task<TerminationReport> LiveAsync(RunnerConfig config, AcceleratorReport accelerator, Children children, Descriptor diskLock)
+    private async Task<TerminationReport> LiveAsync(RunnerConfig config, AcceleratorReport accelerator, Children children, OverlayLock diskLock)
     {
         shutdown.Asked.ThrowIfCancellationRequested();
+        diskLock.MarkInUse();
         using QemuProcess qemu = await StartAsync(config, accelerator, children, diskLock).ConfigureAwait(false);
         using var console = new ConsoleHub(qemu.Serial, surroundings.RunDirectory);
         states.Change(state => state with { Phase = RunnerPhases.Starting, Timeline = state.Timeline! with { QemuStarted = clock.GetUtcNow() } });
         var session = new GuestSession(config, qemu, states, clock);
         (GuestEnd end, int exitCode) = await session.RunAsync(shutdown.Asked).ConfigureAwait(false);
+        if (exitCode == 0)
+        {
+            diskLock.MarkClean();
+        }
+
         console.Drain(s_consoleDrain);
 
         // What the disk takes now, not what it took at the start.
@@ -95,7 +101,7 @@ internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, 
         };
     }
 
-    private async Task<QemuProcess> StartAsync(RunnerConfig config, AcceleratorReport accelerator, Children children, Descriptor diskLock)
+    private async Task<QemuProcess> StartAsync(RunnerConfig config, AcceleratorReport accelerator, Children children, OverlayLock diskLock)
     {
         try
         {

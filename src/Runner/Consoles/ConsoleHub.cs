@@ -19,6 +19,7 @@ internal sealed class ConsoleHub : IDisposable
     private const int Backlog = 8 * 1024;
     private const int MaxClients = 32;
     private const int Chunk = 4096;
+    private static readonly TimeSpan s_lastInput = TimeSpan.FromSeconds(1);
 
     private readonly List<Socket> _listeners = [];
     private readonly SemaphoreSlim _typing = new(1);
@@ -159,7 +160,12 @@ internal sealed class ConsoleHub : IDisposable
         using Socket held = client;
         Task reading = TakeInputAsync(client);
         Task writing = SendOutputAsync(client, place);
-        await Task.WhenAny(reading, writing).ConfigureAwait(false);
+        if (await Task.WhenAny(reading, writing).ConfigureAwait(false) == writing)
+        {
+            // A client that typed and went: what it typed may still be on its way.
+            await Task.WhenAny(reading, Task.Delay(s_lastInput)).ConfigureAwait(false);
+        }
+
         client.Dispose();
         await Task.WhenAll(reading, writing).ConfigureAwait(false);
         Interlocked.Decrement(ref _clients);

@@ -3,8 +3,12 @@ using SandLabX.Runner.Posix;
 
 namespace SandLabX.Runner.Disk;
 
-/// <summary>Makes a node's overlay, or checks the one that is there. The caller holds the disk's lock.</summary>
-internal sealed class OverlayKeeper(RunnerConfig config, Tool tool, TimeProvider clock)
+/// <summary>Makes a node's overlay, or checks the one that is there.</summary>
+/// <param name="config">What is wished.</param>
+/// <param name="held">The disk's lock.</param>
+/// <param name="tool">Runs qemu-img.</param>
+/// <param name="clock">Dates the marker.</param>
+internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool tool, TimeProvider clock)
 {
     private static readonly TimeSpan s_createLimit = TimeSpan.FromSeconds(60);
 
@@ -86,9 +90,10 @@ internal sealed class OverlayKeeper(RunnerConfig config, Tool tool, TimeProvider
     private async Task<DiskReport?> CheckAsync(DiskFindings found, CancellationToken stop)
     {
         Refuse(OverlayVerdicts.JudgeFound(config, found));
+        Refuse(OverlayVerdicts.JudgeTables(config, found.Overlay!.TablesReach(config.OverlayPath), found.OverlayBytes!.Value));
 
         // A dirty overlay (lazy refcounts, so none of ours) fails any check until QEMU has repaired it, which QEMU does as it opens it.
-        if (!found.Overlay!.Dirty)
+        if (!found.Overlay.Dirty)
         {
             ToolResult check = await tool.RunAsync(QemuImg.Check(config.OverlayPath), s_checkLimit, stop).ConfigureAwait(false);
             if (OverlayVerdicts.IsLocked(check.Errors))
@@ -102,7 +107,7 @@ internal sealed class OverlayKeeper(RunnerConfig config, Tool tool, TimeProvider
             }
             else
             {
-                Refuse(OverlayVerdicts.JudgeCheck(config, check, found.OverlayBytes!.Value));
+                Refuse(OverlayVerdicts.JudgeCheck(config, check, found.OverlayBytes.Value, found.Overlay.ClusterBytes, held.LastEndWasClean));
             }
         }
 

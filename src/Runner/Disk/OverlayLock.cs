@@ -7,27 +7,70 @@ namespace SandLabX.Runner.Disk;
 /// <summary>
 /// One process works on a disk at a time. The lock belongs to the open file, which QEMU inherits: while either the runner or its QEMU
 /// lives, no second runner begins. (QEMU's own image lock stays on beside it, but is only taken once QEMU opens the image.)
+/// The locked file also remembers whether the disk was closed well: it then is not empty.
 /// </summary>
-internal static class OverlayLock
+internal sealed class OverlayLock : IDisposable
 {
     // Short against a start, long against the cost of one system call.
     private static readonly TimeSpan s_retry = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>Takes the lock; null when another holds it.</summary>
-    internal static Descriptor? TryTake(string path)
+    private readonly FileStream _file;
+
+    private OverlayLock(FileStream file)
     {
-        // Through .NET for its errors; the descriptor must outlive the handle that .NET would close.
-        using Microsoft.Win32.SafeHandles.SafeFileHandle file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
-        var own = new Descriptor(Native.Control((int)file.DangerousGetHandle(), Native.DuplicateCloseOnExec, 0));
-        if (own.Number >= 0 && Native.Lock(own.Number, Native.LockExclusiveNonBlocking) == 0)
+        _file = file;
+        LastEndWasClean = file.Length > 0;
+    }
+
+    /// <summary>The open file, for QEMU to inherit.</summary>
+    internal int Descriptor => (int)_file.SafeFileHandle.DangerousGetHandle();
+
+    /// <summary>Whether QEMU closed the disk itself when it was last in use.</summary>
+    internal bool LastEndWasClean { get; }
+
+    /// <summary>Takes the lock; null when another holds it.</summary>
+    internal static OverlayLock? TryTake(string path)
+    {
+        // With ReadWrite sharing .NET itself takes no lock that could get in the way.
+        var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
+        if (Native.Lock((int)file.SafeFileHandle.DangerousGetHandle(), Native.LockExclusiveNonBlocking) == 0)
         {
-            return own;
+            return new OverlayLock(file);
         }
 
         int error = Marshal.GetLastPInvokeError();
-        own.Dispose();
+        file.Dispose();
         return error == Native.WouldBlock ? null : throw new IOException($"can't lock {path}: error {error}", error);
     }
+
+    /// <summary>The disk is about to be written.</summary>
+    internal void MarkInUse()
+    {
+        if (_file.Length > 0)
+        {
+            _file.SetLength(0);
+            _file.Flush(flushToDisk: true);
+        }
+    }
+
+    /// <summary>QEMU closed the disk, and flushed it.</summary>
+    internal void MarkClean()
+    {
+        try
+        {
+            _file.Position = 0;
+            _file.Write("closed\n"u8);
+            _file.Flush(flushToDisk: true);
+        }
+        catch (IOException e)
+        {
+            // On a full claim the mark has no room; without it the next check is milder, no more.
+            Log.Line("disk.unmarked", ("error", e.Message));
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _file.Dispose();
 
     /// <summary>Waits until <paramref name="attempt"/> gives something.</summary>
     /// <param name="attempt">One try.</param>

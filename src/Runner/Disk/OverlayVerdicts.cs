@@ -123,7 +123,12 @@ internal static class OverlayVerdicts
     }
 
     /// <summary>What <c>qemu-img check</c> found; null when the overlay may be used.</summary>
-    internal static DiskFault? JudgeCheck(RunnerConfig config, ToolResult check, long fileBytes)
+    /// <param name="config">What is wished.</param>
+    /// <param name="check">What the tool said.</param>
+    /// <param name="fileBytes">The overlay file's size.</param>
+    /// <param name="clusterBytes">The overlay's unit of allocation.</param>
+    /// <param name="lastEndWasClean">Whether QEMU closed the overlay itself last time.</param>
+    internal static DiskFault? JudgeCheck(RunnerConfig config, ToolResult check, long fileBytes, long clusterBytes, bool lastEndWasClean)
     {
         if (check.ExitCode is not (Clean or LeaksOnly))
         {
@@ -132,14 +137,26 @@ internal static class OverlayVerdicts
                 $"qemu-img check of {config.OverlayPath} ended with {check.ExitCode}: {OneLine(check.Errors)} Nothing was changed; restore a backup, or repair a copy.");
         }
 
-        // A file that lost its end still has a sound header; QEMU would read the lost clusters as zeros.
-        long end = ImageEnd(check.Output);
-        return end > fileBytes
+        return lastEndWasClean && IsCut(check.Output, fileBytes, clusterBytes)
             ? new(
                 TerminationReasons.OverlayCorrupt,
-                $"{config.OverlayPath} was cut: it has {fileBytes} bytes, its tables reach to {end}. Nothing was changed; restore a backup.")
+                $"{config.OverlayPath} was cut: it has {fileBytes} bytes, its clusters reach to {Number(check.Output, "image-end-offset")}. Nothing was changed; restore a backup.")
             : null;
     }
+
+    /// <summary>The fault of an overlay that lost some of its tables; null when it has them all. QEMU flushes a table before it points to it, so no power cut explains this.</summary>
+    internal static DiskFault? JudgeTables(RunnerConfig config, long tablesReach, long fileBytes) => tablesReach > fileBytes
+        ? new(
+            TerminationReasons.OverlayCorrupt,
+            $"{config.OverlayPath} was cut: it has {fileBytes} bytes, its tables reach to {tablesReach}. Nothing was changed; restore a backup.")
+        : null;
+
+    /// <summary>
+    /// True when a file that was closed well ends before its clusters do; QEMU would read the lost ones as zeros. The last cluster need not be
+    /// written to its end, and leaked ones not at all. After a power cut clusters that no guest ever flushed may be missing too: no fault.
+    /// </summary>
+    internal static bool IsCut(string checkJson, long fileBytes, long clusterBytes) =>
+        Number(checkJson, "image-end-offset") - fileBytes >= (Number(checkJson, "leaks") + 1) * clusterBytes;
 
     /// <summary>True when a tool of QEMU's failed because another process has the image open.</summary>
     internal static bool IsLocked(string errors) => errors.Contains("Failed to get", StringComparison.Ordinal) && errors.Contains("lock", StringComparison.Ordinal);
@@ -161,12 +178,13 @@ internal static class OverlayVerdicts
 
     private static string Shown(string? name) => name is null ? "nothing" : Consoles.ConsoleText.Printable(name);
 
-    private static long ImageEnd(string json)
+    /// <summary>A number of <c>qemu-img check</c>'s JSON; 0 when it is not said.</summary>
+    private static long Number(string json, string name)
     {
         try
         {
             using JsonDocument document = JsonDocument.Parse(json);
-            return document.RootElement.TryGetProperty("image-end-offset", out JsonElement end) ? end.GetInt64() : 0;
+            return document.RootElement.TryGetProperty(name, out JsonElement number) ? number.GetInt64() : 0;
         }
         catch (JsonException)
         {

@@ -3,6 +3,38 @@ using System.Text;
 
 namespace SandLabX.Runner.Disk;
 
+/// <summary>A table of a qcow2 file that lists further tables.</summary>
+/// <param name="Offset">Its place in the file, in bytes.</param>
+/// <param name="Entries">Its number of 8-byte entries.</param>
+internal readonly record struct Qcow2Table(long Offset, int Entries)
+{
+    // Bits 9 to 55 of an entry are the place of what it lists; 0 means none.
+    private const ulong PlaceBits = 0x00FFFFFFFFFFFE00;
+
+    /// <summary>Where the table, and all tables that it lists, end.</summary>
+    /// <param name="file">The qcow2 file.</param>
+    /// <param name="clusterBytes">The size of each listed table.</param>
+    internal long Reach(FileStream file, long clusterBytes)
+    {
+        long end = Offset + Entries * sizeof(ulong);
+        if (end > file.Length)
+        {
+            return end;
+        }
+
+        byte[] entries = new byte[Entries * sizeof(ulong)];
+        file.Position = Offset;
+        file.ReadExactly(entries);
+        for (int at = 0; at < entries.Length; at += sizeof(ulong))
+        {
+            long place = (long)(BinaryPrimitives.ReadUInt64BigEndian(entries.AsSpan(at)) & PlaceBits);
+            end = place == 0 ? end : Math.Max(end, place + clusterBytes);
+        }
+
+        return end;
+    }
+}
+
 /// <summary>
 /// What a qcow2 file says of itself in its first cluster, as QEMU's docs/interop/qcow2.txt lays it out. Read by code of ours before any
 /// tool opens the file, because a tool follows the names in it; and on each start, because it spares a process.
@@ -16,6 +48,9 @@ namespace SandLabX.Runner.Disk;
 /// <param name="MarkedCorrupt">QEMU found damage once and refuses to write.</param>
 /// <param name="HasDataFile">Its data are in another file.</param>
 /// <param name="UnknownFeatures">Incompatible features that QEMU 7.2 doesn't know.</param>
+/// <param name="ClusterBytes">The unit of allocation.</param>
+/// <param name="Level1">Where the first table of the guest's clusters is.</param>
+/// <param name="RefcountTable">Where the first table of the reference counts is.</param>
 internal sealed record Qcow2Header(
     int Version,
     long VirtualSizeBytes,
@@ -25,7 +60,10 @@ internal sealed record Qcow2Header(
     bool Dirty,
     bool MarkedCorrupt,
     bool HasDataFile,
-    bool UnknownFeatures)
+    bool UnknownFeatures,
+    long ClusterBytes,
+    Qcow2Table Level1,
+    Qcow2Table RefcountTable)
 {
     /// <summary>Bytes of the file's beginning that <see cref="Parse"/> wants, or all of a shorter file: the largest cluster is 2 MiB, but what is read here is within 4 KiB in all that qemu-img writes.</summary>
     internal const int Wanted = 64 * 1024;
@@ -34,6 +72,9 @@ internal sealed record Qcow2Header(
     private const int Version2Length = 72;
     private const int Version3Length = 104;
     private const int MaxBackingName = 1023;
+    private const uint MaxLevel1Entries = 32 * 1024 * 1024 / sizeof(ulong);
+    private const ulong MaxRefcountTable = 8 * 1024 * 1024;
+    private const ulong MaxOffset = 1UL << 56;
     private const uint EndOfExtensions = 0;
     private const uint BackingFormatExtension = 0xE2792ACA;
     private const ulong DirtyBit = 1;
@@ -54,6 +95,13 @@ internal sealed record Qcow2Header(
         return start;
     }
 
+    /// <summary>Where the file's tables end: a file that ends before lost some of them.</summary>
+    internal long TablesReach(string path)
+    {
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
+        return Math.Max(Level1.Reach(file, ClusterBytes), RefcountTable.Reach(file, ClusterBytes));
+    }
+
     /// <summary>Reads the header; null when these bytes are not a whole qcow2 header.</summary>
     /// <param name="start">The file's first <see cref="Wanted"/> bytes.</param>
     internal static Qcow2Header? Parse(ReadOnlySpan<byte> start)
@@ -67,6 +115,11 @@ internal sealed record Qcow2Header(
         ulong backingOffset = BinaryPrimitives.ReadUInt64BigEndian(start[8..]);
         uint backingLength = BinaryPrimitives.ReadUInt32BigEndian(start[16..]);
         ulong size = BinaryPrimitives.ReadUInt64BigEndian(start[24..]);
+        int clusterBits = (int)BinaryPrimitives.ReadUInt32BigEndian(start[20..]);
+        uint level1Entries = BinaryPrimitives.ReadUInt32BigEndian(start[36..]);
+        ulong level1Offset = BinaryPrimitives.ReadUInt64BigEndian(start[40..]);
+        ulong refcountOffset = BinaryPrimitives.ReadUInt64BigEndian(start[48..]);
+        uint refcountClusters = BinaryPrimitives.ReadUInt32BigEndian(start[56..]);
         uint encryption = BinaryPrimitives.ReadUInt32BigEndian(start[32..]);
         ulong features = 0;
         uint headerLength = Version2Length;
@@ -79,6 +132,12 @@ internal sealed record Qcow2Header(
 
             features = BinaryPrimitives.ReadUInt64BigEndian(start[72..]);
             headerLength = BinaryPrimitives.ReadUInt32BigEndian(start[100..]);
+        }
+
+        // The limits are QEMU's own: clusters of 512 bytes to 2 MiB, tables of at most 32 and 8 MiB.
+        if (clusterBits is < 9 or > 21 || level1Entries > MaxLevel1Entries || (ulong)refcountClusters << clusterBits > MaxRefcountTable || level1Offset > MaxOffset || refcountOffset > MaxOffset)
+        {
+            return null;
         }
 
         if (size > long.MaxValue || headerLength < Version2Length || headerLength > start.Length)
@@ -108,7 +167,10 @@ internal sealed record Qcow2Header(
                 (features & DirtyBit) != 0,
                 (features & CorruptBit) != 0,
                 (features & DataFileBit) != 0,
-                (features & ~KnownBits) != 0);
+                (features & ~KnownBits) != 0,
+                1L << clusterBits,
+                new Qcow2Table((long)level1Offset, (int)level1Entries),
+                new Qcow2Table((long)refcountOffset, (int)((refcountClusters << clusterBits) / sizeof(ulong))));
     }
 
     private static bool TryBackingFormat(ReadOnlySpan<byte> start, int offset, out string? format)

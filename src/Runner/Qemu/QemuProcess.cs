@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
 using SandLabX.Contract;
+using SandLabX.Runner.Disk;
 using SandLabX.Runner.Posix;
 
 namespace SandLabX.Runner.Qemu;
@@ -36,7 +37,7 @@ internal sealed class QemuProcess : IDisposable
     /// <param name="directory">Folder of the sockets.</param>
     /// <param name="diskLock">The disk's lock, which QEMU keeps as long as it lives.</param>
     /// <exception cref="IOException">The program can't be started.</exception>
-    internal static async Task<QemuProcess> StartAsync(Children children, RunnerConfig config, string accelerator, string directory, Descriptor diskLock)
+    internal static async Task<QemuProcess> StartAsync(Children children, RunnerConfig config, string accelerator, string directory, OverlayLock diskLock)
     {
         (Socket monitor, Descriptor monitorEnd) = Children.Pair();
         (Socket serial, Descriptor serialEnd) = Children.Pair();
@@ -51,7 +52,7 @@ internal sealed class QemuProcess : IDisposable
                     (errorsEnd.Number, 2),
                     (monitorEnd.Number, QemuCommandLine.MonitorDescriptor),
                     (serialEnd.Number, QemuCommandLine.SerialDescriptor),
-                    (diskLock.Number, QemuCommandLine.LockDescriptor),
+                    (diskLock.Descriptor, QemuCommandLine.LockDescriptor),
                 ]).ConfigureAwait(false);
             return new QemuProcess(child, monitor, serial, errors);
         }
