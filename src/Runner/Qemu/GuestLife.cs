@@ -119,8 +119,8 @@ internal sealed record GuestLife
             GuestEvent.Panicked => OnEnd(new(TerminationReasons.GuestPanicked, "The guest's kernel panicked; its console tells more.")),
             GuestEvent.Reset => (this with { Resets = Resets + 1 }, s_nothing),
             GuestEvent.DiskError { Pauses: true } error => (this with { IoError = new(error.NoSpace, error.Message) }, s_nothing),
-            GuestEvent.StopAsked when !StopWasAsked => (this with { StopWasAsked = true }, Asking()),
-            GuestEvent.AskAgain when StopWasAsked => (this, Asking()),
+            GuestEvent.StopAsked when !StopWasAsked => (this with { StopWasAsked = true }).Ask(),
+            GuestEvent.AskAgain => Ask(),
             GuestEvent.GraceOver => OnEnd(new(
                 TerminationReasons.HostPowerOff, "The guest was asked to power off, did not within its grace period, and its plug was pulled.")),
             GuestEvent.RoomFound when IoError is { NoSpace: true } && End is null => (this, [GuestCommand.Continue]),
@@ -137,9 +137,9 @@ internal sealed record GuestLife
             // What happened before the monitor answered is known by the state it led to.
             "shutdown" => connected.On(new GuestEvent.Shutdown(ByGuest: true, "guest-shutdown")),
             "guest-panicked" => connected.On(new GuestEvent.Panicked()),
-            "running" => (connected with { IsRunning = true, HasRun = true }, (connected with { IsRunning = true }).Asking()),
+            "running" => (connected with { IsRunning = true, HasRun = true }).Ask(),
             "prelaunch" or "inmigrate" => (connected, s_nothing),
-            _ => (connected with { HasRun = true }, connected.Asking()),
+            _ => (connected with { HasRun = true }).Ask(),
         };
     }
 
@@ -147,11 +147,12 @@ internal sealed record GuestLife
     private (GuestLife, IReadOnlyList<GuestCommand>) OnEnd(GuestEnd end) =>
         End is null ? (this with { End = end, IsRunning = false }, [GuestCommand.Quit]) : (this, s_nothing);
 
-    private IReadOnlyList<GuestCommand> Asking() =>
-        !StopWasAsked || !IsConnected || End is not null ? s_nothing
+    /// <summary>Presses the power button, if that is what is wanted and there is a way to.</summary>
+    private (GuestLife, IReadOnlyList<GuestCommand>) Ask() =>
+        (this, !StopWasAsked || !IsConnected || End is not null ? s_nothing
 
-        // A guest that stands can't see its power button.
-        : IsRunning ? [GuestCommand.PowerDown] : [GuestCommand.Continue, GuestCommand.PowerDown];
+            // A guest that stands can't see its power button.
+            : IsRunning ? [GuestCommand.PowerDown] : [GuestCommand.Continue, GuestCommand.PowerDown]);
 
     private GuestEnd EndOf(GuestEvent.QemuEnded ended)
     {

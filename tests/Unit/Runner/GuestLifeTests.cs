@@ -1,0 +1,129 @@
+using FsCheck;
+using FsCheck.Fluent;
+using SandLabX.Contract;
+using SandLabX.Runner.Qemu;
+
+namespace SandLabX.Unit.Runner;
+
+public class GuestLifeTests
+{
+    private static readonly GuestEvent s_running = new GuestEvent.Connected("running");
+    private static readonly GuestEvent s_off = new GuestEvent.Shutdown(ByGuest: true, "guest-shutdown");
+    private static readonly GuestEvent s_stop = new GuestEvent.StopAsked();
+    private static readonly GuestEvent s_again = new GuestEvent.AskAgain();
+    private static readonly GuestEvent s_graceOver = new GuestEvent.GraceOver();
+    private static readonly GuestEvent s_full = new GuestEvent.DiskError(Pauses: true, NoSpace: true, "No space left on device");
+
+    [Fact]
+    public void It_runs_the_moment_the_monitor_says_so()
+    {
+        After().Phase.ShouldBe(RunnerPhases.Starting);
+        After(s_running).Phase.ShouldBe(RunnerPhases.Running);
+        After(new GuestEvent.Connected("prelaunch")).Phase.ShouldBe(RunnerPhases.Starting);
+        After(new GuestEvent.Connected("prelaunch"), new GuestEvent.Resumed()).Phase.ShouldBe(RunnerPhases.Running);
+    }
+
+    [Theory]
+    [InlineData("shutdown", TerminationReasons.GuestShutdown)]
+    [InlineData("guest-panicked", TerminationReasons.GuestPanicked)]
+    public void What_happened_before_the_monitor_answered_is_known(string status, string reason)
+    {
+        (GuestLife life, IReadOnlyList<GuestCommand> commands) = new GuestLife().On(new GuestEvent.Connected(status));
+
+        life.End!.Reason.ShouldBe(reason);
+        commands.ShouldBe([GuestCommand.Quit]);
+    }
+
+    [Fact]
+    public void Each_end_has_its_reason()
+    {
+        Reason(s_running, s_off).ShouldBe(TerminationReasons.GuestShutdown);
+        Reason(s_running, s_stop, s_off).ShouldBe(TerminationReasons.HostShutdown);
+        Reason(s_running, s_stop, s_graceOver).ShouldBe(TerminationReasons.HostPowerOff);
+        Reason(s_running, s_stop, s_graceOver, s_off).ShouldBe(TerminationReasons.HostPowerOff);
+        Reason(s_running, new GuestEvent.Panicked(), new GuestEvent.Stopped()).ShouldBe(TerminationReasons.GuestPanicked);
+        Reason(s_running, new GuestEvent.QemuEnded(137, "")).ShouldBe(TerminationReasons.QemuCrashed);
+        Reason(s_running, new GuestEvent.Shutdown(ByGuest: false, "host-signal")).ShouldBe(TerminationReasons.QemuCrashed);
+        Reason(new GuestEvent.QemuEnded(1, "no such device")).ShouldBe(TerminationReasons.QemuStartFailed);
+        Reason(new GuestEvent.QemuEnded(1, "Failed to get \"write\" lock\nIs another process using the image?")).ShouldBe(TerminationReasons.OverlayLocked);
+        Reason(new GuestEvent.QemuEnded(139, "")).ShouldBe(TerminationReasons.QemuCrashed);
+    }
+
+    [Fact]
+    public void QEMUs_own_exit_does_not_overwrite_the_reason() =>
+        Reason(s_running, s_off, new GuestEvent.Shutdown(ByGuest: false, "host-qmp-quit"), new GuestEvent.QemuEnded(0, "")).ShouldBe(TerminationReasons.GuestShutdown);
+
+    [Fact]
+    public void The_power_button_is_pressed_when_the_monitor_is_there_and_again_until_it_is_over()
+    {
+        Commands(s_running, s_stop).ShouldBe([GuestCommand.PowerDown]);
+        Commands(s_running, s_stop, s_again).ShouldBe([GuestCommand.PowerDown]);
+        Commands(s_stop).ShouldBeEmpty();
+        Commands(s_stop, s_running).ShouldBe([GuestCommand.PowerDown]);
+        Commands(s_running, s_stop, s_off, s_again).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void A_second_SIGTERM_does_nothing() => Commands(s_running, s_stop, s_stop).ShouldBeEmpty();
+
+    [Fact]
+    public void A_paused_guest_runs_to_see_its_power_button() =>
+        Commands(s_running, new GuestEvent.Stopped(), s_stop).ShouldBe([GuestCommand.Continue, GuestCommand.PowerDown]);
+
+    [Fact]
+    public void A_full_claim_pauses_and_room_lets_it_go_on()
+    {
+        GuestLife paused = After(s_running, s_full, new GuestEvent.Stopped());
+        paused.Phase.ShouldBe(RunnerPhases.Paused);
+        paused.IoError.ShouldBe(new IoErrorReport(true, "No space left on device"));
+        Commands(s_running, s_full, new GuestEvent.Stopped(), new GuestEvent.RoomFound()).ShouldBe([GuestCommand.Continue]);
+
+        GuestLife resumed = After(s_running, s_full, new GuestEvent.Stopped(), new GuestEvent.Resumed());
+        resumed.Phase.ShouldBe(RunnerPhases.Running);
+        resumed.IoError.ShouldBeNull();
+        Commands(s_running, new GuestEvent.RoomFound()).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void An_error_that_is_told_to_the_guest_does_not_pause_it() =>
+        After(s_running, new GuestEvent.DiskError(Pauses: false, NoSpace: false, "Input/output error")).IoError.ShouldBeNull();
+
+    [Fact]
+    public void Resets_are_counted() => After(s_running, new GuestEvent.Reset(), new GuestEvent.Reset()).Resets.ShouldBe(2);
+
+    /// <summary>Laws of any life: the first end stands, "quit" is said once, nothing follows QEMU's exit, and an exit is always an end with a reason.</summary>
+    [Fact]
+    public void Any_sequence_of_events_keeps_the_laws()
+    {
+        GuestEvent[] all =
+        [
+            s_running, new GuestEvent.Connected("paused"), new GuestEvent.Stopped(), new GuestEvent.Resumed(), s_off, new GuestEvent.Shutdown(false, "host-qmp-quit"),
+            new GuestEvent.Panicked(), new GuestEvent.Reset(), s_full, s_stop, s_again, s_graceOver, new GuestEvent.RoomFound(), new GuestEvent.QemuEnded(137, ""),
+        ];
+        Prop.ForAll(Gen.Elements(all).ListOf().ToArbitrary(), events =>
+        {
+            var life = new GuestLife();
+            GuestEnd? firstEnd = null;
+            int quits = 0;
+            foreach (GuestEvent happened in events)
+            {
+                bool wasGone = life.QemuIsGone;
+                (life, IReadOnlyList<GuestCommand> commands) = life.On(happened);
+                firstEnd ??= life.End;
+                life.End.ShouldBe(firstEnd);
+                quits += commands.Count(c => c == GuestCommand.Quit);
+                (wasGone && commands.Count > 0).ShouldBeFalse();
+            }
+
+            quits.ShouldBeLessThanOrEqualTo(1);
+            (life.QemuIsGone && life.End is null).ShouldBeFalse();
+        }).QuickCheckThrowOnFailure();
+    }
+
+    private static GuestLife After(params GuestEvent[] events) => events.Aggregate(new GuestLife(), (life, e) => life.On(e).Life);
+
+    private static string? Reason(params GuestEvent[] events) => After(events).End?.Reason;
+
+    /// <summary>What the last event calls for.</summary>
+    private static IReadOnlyList<GuestCommand> Commands(params GuestEvent[] events) => After(events[..^1]).On(events[^1]).Commands;
+}

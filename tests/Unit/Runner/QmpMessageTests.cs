@@ -1,0 +1,44 @@
+using System.Text;
+using SandLabX.Runner.Qemu;
+
+namespace SandLabX.Unit.Runner;
+
+public class QmpMessageTests
+{
+    // As QEMU 7.2 said them.
+    [Fact]
+    public void The_greeting_tells_the_version() =>
+        Parse("""{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "Debian"}, "capabilities": ["oob"]}}""")
+            .ShouldBe(new QmpMessage.Greeting("7.2.22"));
+
+    [Fact]
+    public void The_status_is_its_name() =>
+        Parse("""{"return": {"status": "running", "singlestep": false, "running": true}}""").ShouldBe(new QmpMessage.Status("running"));
+
+    [Fact]
+    public void A_refusal_is_an_error() =>
+        Parse("""{"error": {"class": "GenericError", "desc": "no"}}""").ShouldBe(new QmpMessage.Error("no"));
+
+    [Fact]
+    public void Events_become_what_happened()
+    {
+        Event("""{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}""")
+            .ShouldBe(new GuestEvent.Shutdown(true, "guest-shutdown"));
+        Event("""{"event": "STOP"}""").ShouldBe(new GuestEvent.Stopped());
+        Event("""{"event": "RESET", "data": {"guest": true, "reason": "guest-reset"}}""").ShouldBe(new GuestEvent.Reset());
+        Event("""{"event": "GUEST_PANICKED", "data": {"action": "pause"}}""").ShouldBe(new GuestEvent.Panicked());
+        Event("""{"event": "BLOCK_IO_ERROR", "data": {"device": "", "nospace": true, "node-name": "disk", "reason": "No space left on device", "operation": "write", "action": "stop"}}""")
+            .ShouldBe(new GuestEvent.DiskError(true, true, "write of disk: No space left on device"));
+    }
+
+    [Theory]
+    [InlineData("""{"return": {}}""")]
+    [InlineData("""{"event": "RTC_CHANGE", "data": {"offset": 0}}""")]
+    [InlineData("""{"event": "VNC_CONNECTED"}""")]
+    [InlineData("{}")]
+    public void The_rest_is_of_no_interest(string line) => Parse(line).ShouldBeNull();
+
+    private static QmpMessage? Parse(string line) => QmpMessage.Parse(Encoding.UTF8.GetBytes(line));
+
+    private static GuestEvent Event(string line) => Parse(line).ShouldBeOfType<QmpMessage.Happened>().Event;
+}
