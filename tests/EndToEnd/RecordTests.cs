@@ -1,0 +1,111 @@
+using k8s.Models;
+using SandLabX.EndToEnd.Support;
+using SandLabX.Entities;
+
+namespace SandLabX.EndToEnd;
+
+/// <summary>The record of a LabNode is in its status: it needs no operator to be read, and no operator's life to be right.</summary>
+[Collection(Scenario.Disruptive)]
+public sealed class RecordTests(Space space, ITestOutputHelper output) : Scenario(space, output), IClassFixture<Space>
+{
+    [Fact]
+    public async Task Without_an_operator_the_LabNode_alone_tells_state_disk_image_times_and_last_end()
+    {
+        await Space.NodeAsync("told");
+        await Space.NodeAsync("ended");
+        Guest told = await Space.RunningGuestAsync("told");
+        Guest ended = await Space.RunningGuestAsync("ended");
+        await ended.TellAsync("poweroff");
+        await Space.AwaitPhaseAsync("ended", NodePhases.Stopped);
+        await Lab.KubectlOkAsync("-n", Lab.OperatorNamespace, "scale", Lab.OperatorDeployment, "--replicas=0");
+        try
+        {
+            await Eventually.SucceedsAsync("no operator is left", async () =>
+            {
+                Outcome pods = await Lab.KubectlAsync("-n", Lab.OperatorNamespace, "get", "pods", "-o", "name");
+                return pods with { Code = pods.Output.Trim().Length == 0 ? 0 : 1 };
+            });
+            string running = await Lab.KubectlOkAsync("-n", Space.Name, "get", "labnode", "told", "-o", "yaml");
+            string[] facts =
+            [
+                "phase: Running", "overlayPath: /overlays/node_", "claim: labnode-told", "image: tiny", "digest: sha256:" + Lab.TinySha256,
+                "startedAt: ", "createdAt: ", "guestRunning: ", "virtualSizeBytes: 268435456", "accelerator: ", "qemuVersion: ", "observedGeneration: 1",
+            ];
+            facts.ShouldAllBe(f => running.Contains(f));
+            string stopped = await Lab.KubectlOkAsync("-n", Space.Name, "get", "labnode", "ended", "-o", "yaml");
+            facts = ["phase: Stopped", "reason: GuestShutdown", "stoppedAt: ", "SANDLABX-TINY POWEROFF boot=1", "exitCode: 0", "overlayPath: /overlays/node_", "claim: labnode-ended"];
+            facts.ShouldAllBe(f => stopped.Contains(f));
+
+            // The guest does not need the operator either; what is asked meanwhile is done afterwards.
+            (await told.OkAsync("ping alone")).ShouldBe("pong alone");
+            await Space.PowerAsync("told", PowerStates.Stopped);
+            await Space.NodeAsync("meanwhile");
+        }
+        finally
+        {
+            await Lab.KubectlOkAsync("-n", Lab.OperatorNamespace, "scale", Lab.OperatorDeployment, "--replicas=1");
+        }
+
+        V1Alpha1LabNode node = await Space.AwaitPhaseAsync("told", NodePhases.Stopped, 90);
+        node.Status!.Terminations!.ShouldHaveSingleItem().Reason.ShouldBe("HostShutdown");
+        await Space.AwaitPhaseAsync("meanwhile", NodePhases.Running);
+        (await Space.NodeNowAsync("ended"))!.Status!.Phase.ShouldBe(NodePhases.Stopped);
+        await Lab.OperatorReadyAsync();
+    }
+
+    [Fact]
+    public async Task Deleting_the_operators_pod_at_any_moment_of_a_start_or_a_stop_changes_no_outcome()
+    {
+        int seed = Environment.GetEnvironmentVariable("SANDLABX_SEED") is { Length: > 0 } given ? int.Parse(given, System.Globalization.CultureInfo.InvariantCulture) : Environment.TickCount & 0xffff;
+        Output.WriteLine($"SANDLABX_SEED={seed}");
+        var random = new Random(seed);
+        for (int round = 0; round < 4; round++)
+        {
+            // Four LabNodes a round: the operator goes at one moment, which is another one in the life of each.
+            string[] names = [.. Enumerable.Range(0, 4).Select(i => $"r{round}-{i}")];
+            int[] at = [.. names.Select(_ => random.Next(0, 2500))];
+            int kill = random.Next(0, 2500);
+            Output.WriteLine($"round {round}: applied at {string.Join(", ", at)} ms, the operator goes at {kill} ms");
+            await Task.WhenAll([DeleteOperatorAsync(kill), .. names.Select((n, i) => LaterAsync(at[i], () => Space.NodeAsync(n)))]);
+            foreach (string name in names)
+            {
+                await Space.AwaitPhaseAsync(name, NodePhases.Running, 90);
+            }
+
+            // No sleeping until all settled: what the guest says proves that it runs on a whole disk of its own, for the first time.
+            await Task.WhenAll(names.Select(n => new Guest(Space, n).ReadyAsync(boot: 1)));
+            foreach (string name in names)
+            {
+                V1Alpha1LabNode node = (await Space.NodeNowAsync(name))!;
+                node.Status!.Phase.ShouldBe(NodePhases.Running);
+                (node.Status.Restarts?.Count ?? 0).ShouldBe(0, name);
+                (node.Status.Terminations ?? []).ShouldBeEmpty(name);
+                node.Status.Pod!.Uid.ShouldBe((await Space.PodNowAsync(name))!.Metadata.Uid);
+                node.Status.Timeline!.GuestRunning.ShouldNotBeNull();
+                (await Space.EventsAsync("LabNode", name)).Count(e => e.Reason == "Started").ShouldBeInRange(1, 2, "an event may be told twice, not lost");
+            }
+
+            await Task.WhenAll([DeleteOperatorAsync(kill), .. names.Select((n, i) => LaterAsync(at[i], () => Space.PowerAsync(n, PowerStates.Stopped)))]);
+            foreach (string name in names)
+            {
+                V1Alpha1LabNode node = await Space.AwaitPhaseAsync(name, NodePhases.Stopped, 90);
+                LabNodeTermination end = node.Status!.Terminations!.ShouldHaveSingleItem();
+                end.Reason.ShouldBe("HostShutdown", $"{name}: {end.Message}");
+                end.Console.ShouldNotBeNull().ShouldContain("SANDLABX-TINY POWEROFF boot=1");
+                (node.Status.Restarts?.Count ?? 0).ShouldBe(0, name);
+                (await Space.PodNowAsync(name)).ShouldBeNull();
+            }
+        }
+
+        await Lab.OperatorReadyAsync();
+    }
+
+    private static async Task LaterAsync(int milliseconds, Func<Task> act)
+    {
+        await Task.Delay(milliseconds);
+        await act();
+    }
+
+    private static Task DeleteOperatorAsync(int milliseconds) => LaterAsync(milliseconds, () => Lab.KubectlOkAsync(
+        "-n", Lab.OperatorNamespace, "delete", "pods", "-l", "app.kubernetes.io/name=sandlabx", "--wait=false"));
+}

@@ -1,0 +1,89 @@
+using k8s;
+using SandLabX.Runtime;
+
+namespace SandLabX.EndToEnd.Support;
+
+/// <summary>The cluster that KUBECONFIG names, with the operator in it, and what eng/test says about it.</summary>
+internal static class Lab
+{
+    public const string OperatorNamespace = "sandlabx-system";
+    public const string OperatorDeployment = "deployment/sandlabx-operator";
+    public const string ImageServer = "sandlabx-images";
+
+    private static readonly Lazy<KubeApi> s_api = new(() => KubeApi.Connect(KubernetesClientConfiguration.BuildConfigFromConfigFile(Variable("KUBECONFIG"))));
+
+    /// <summary>The typed edge to the API server.</summary>
+    public static KubeApi Api => s_api.Value;
+
+    public static string TinyUrl => Variable("SANDLABX_TINY_URL")!;
+
+    public static string TinySha256 => Variable("SANDLABX_TINY_SHA256")!;
+
+    /// <summary>Skips the test where there is no cluster to run it on.</summary>
+    public static void Require()
+    {
+        Assert.SkipWhen(Variable("KUBECONFIG") is null, "KUBECONFIG names no cluster; eng/test e2e makes one.");
+        Assert.SkipWhen(
+            Variable("SANDLABX_TINY_URL") is null || Variable("SANDLABX_TINY_SHA256") is null,
+            "SANDLABX_TINY_URL and SANDLABX_TINY_SHA256 name no published tiny guest; eng/test e2e publishes it.");
+    }
+
+    /// <summary>Skips the test where the cluster's parts can't be killed or restarted.</summary>
+    public static void RequireLocal()
+    {
+        Require();
+        Assert.SkipUnless(
+            Variable("CLUSTER") == "local" && File.Exists(Variable("SANDLABX_CLUSTER_TOOL")),
+            "It restarts the cluster or kills its parts, which is done to the local cluster alone (CLUSTER=local, SANDLABX_CLUSTER_TOOL).");
+    }
+
+    /// <summary>The local cluster's tool; the command's exit code is asserted to be 0.</summary>
+    public static async Task<string> ClusterAsync(double seconds, params string[] words)
+    {
+        Outcome outcome = await Shell.RunAsync([Variable("SANDLABX_CLUSTER_TOOL")!, .. words], seconds);
+        outcome.Code.ShouldBe(0, $"cluster {string.Join(' ', words)}: {outcome}");
+        return outcome.Output;
+    }
+
+    /// <summary>The words that begin a command inside the local cluster's node.</summary>
+    public static string[] InNode(params string[] words) => [Variable("SANDLABX_CLUSTER_TOOL")!, "exec", .. words];
+
+    public static Task<Outcome> KubectlAsync(params string[] words) => Shell.RunAsync(["kubectl", .. words]);
+
+    /// <summary>kubectl that must end well; gives its output.</summary>
+    public static async Task<string> KubectlOkAsync(params string[] words)
+    {
+        Outcome outcome = await KubectlAsync(words);
+        outcome.Code.ShouldBe(0, $"kubectl {string.Join(' ', words)}: {outcome}");
+        return outcome.Output.Trim();
+    }
+
+    public static async Task ApplyAsync(string yaml)
+    {
+        Outcome outcome = await Shell.RunAsync(["kubectl", "apply", "-f", "-"], input: yaml);
+        outcome.Code.ShouldBe(0, $"kubectl apply: {outcome}\n{yaml}");
+    }
+
+    /// <summary>Waits until one operator is ready and none of its pods is on the way out or in.</summary>
+    public static Task OperatorReadyAsync() => Eventually.SucceedsAsync(
+        "the operator is ready",
+        async () =>
+        {
+            Outcome ready = await KubectlAsync("-n", OperatorNamespace, "get", OperatorDeployment, "-o", "jsonpath={.status.readyReplicas}/{.spec.replicas}");
+            return ready with { Code = ready.Output == "1/1" ? 0 : 1 };
+        },
+        120);
+
+    /// <summary>Puts a file into the cluster's image server; gives its address and SHA-256.</summary>
+    public static async Task<(string Url, string Sha256)> PublishAsync(string file, string name)
+    {
+        Outcome copy = await Shell.RunAsync(
+            ["kubectl", "-n", ImageServer, "exec", "-i", "deployment/images", "--", "sh", "-euc", $"cat > /srv/.{name}.part; mv /srv/.{name}.part /srv/{name}"], inputFile: file);
+        copy.Code.ShouldBe(0, copy.ToString());
+        await using FileStream bytes = File.OpenRead(file);
+        byte[] sum = await System.Security.Cryptography.SHA256.HashDataAsync(bytes);
+        return ($"http://images.{ImageServer}.svc.cluster.local/{name}", Convert.ToHexStringLower(sum));
+    }
+
+    private static string? Variable(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : null;
+}
