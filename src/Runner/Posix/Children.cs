@@ -18,11 +18,14 @@ internal sealed class Children : IDisposable
     private readonly Lock _lock = new();
     private readonly Dictionary<int, TaskCompletionSource<int>> _running = [];
     private readonly BlockingCollection<Action> _starts = [];
-    private readonly PosixSignalRegistration _childSignal;
+    private readonly SemaphoreSlim _some = new(0);
+    private volatile bool _over;
 
     internal Children()
     {
-        _childSignal = PosixSignalRegistration.Create(PosixSignal.SIGCHLD, _ => Reap());
+        // A thread that waits, and no handler of SIGCHLD: as PID 1 .NET's own handler reaps every child before a registered one
+        // is asked, and its exit code is lost.
+        new Thread(Reap, maxStackSize: 256 * 1024) { IsBackground = true, Name = "reaper" }.Start();
 
         // One thread starts all: PR_SET_PDEATHSIG strikes when the thread that started the child ends, and threads of the pool do end.
         new Thread(RunStarts, maxStackSize: 256 * 1024) { IsBackground = true, Name = "children" }.Start();
@@ -64,7 +67,8 @@ internal sealed class Children : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _childSignal.Dispose();
+        _over = true;
+        _some.Release();
         _starts.CompleteAdding();
     }
 
@@ -126,6 +130,7 @@ internal sealed class Children : IDisposable
 
                 var exited = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
                 _running[process] = exited;
+                _some.Release();
                 return new Child(process, exited.Task);
             }
         }
@@ -139,11 +144,19 @@ internal sealed class Children : IDisposable
 
     private unsafe void Reap()
     {
-        // Under the lock: a child that ends before its start returned is found by its number only then.
-        lock (_lock)
+        while (!_over)
         {
             int status;
-            for (int process = Native.Wait(-1, &status, Native.NoHang); process > 0; process = Native.Wait(-1, &status, Native.NoHang))
+            int process = Native.Wait(-1, &status, 0);
+            if (process < 0)
+            {
+                // No child is left (or a signal came between): the next start wakes this.
+                _some.Wait();
+                continue;
+            }
+
+            // Under the lock: a child that ends before its start returned is found by its number only then.
+            lock (_lock)
             {
                 if (_running.Remove(process, out TaskCompletionSource<int>? exited))
                 {

@@ -14,8 +14,8 @@ internal static unsafe partial class Native
     internal const int UnixDomain = 1;
     internal const int StreamCloseOnExec = 1 | 0x80000;
     internal const int ReadWrite = 2;
+    internal const int Create = 0x40;
     internal const int CloseOnExec = 0x80000;
-    internal const int NoHang = 1;
     internal const int Kill = 9;
     internal const int Terminate = 15;
     internal const int NoSuchEntry = 2;
