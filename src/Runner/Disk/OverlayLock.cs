@@ -1,4 +1,6 @@
+using System.ComponentModel;
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 using SandLabX.Contract;
 using SandLabX.Runner.Posix;
 
@@ -13,6 +15,8 @@ internal sealed class OverlayLock : IDisposable
 {
     // Short against a start, long against the cost of one system call.
     private static readonly TimeSpan s_retry = TimeSpan.FromMilliseconds(50);
+
+    private const int Mode = 0x1B4;      // rw-rw-r--: the claim's group may take the disk over
 
     private readonly FileStream _file;
 
@@ -31,16 +35,22 @@ internal sealed class OverlayLock : IDisposable
     /// <summary>Takes the lock; null when another holds it.</summary>
     internal static OverlayLock? TryTake(string path)
     {
-        // With ReadWrite sharing .NET itself takes no lock that could get in the way.
-        var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
-        if (Native.Lock((int)file.SafeFileHandle.DangerousGetHandle(), Native.LockExclusiveNonBlocking) == 0)
+        // Not through .NET, which takes a lock of its own on each file it opens.
+        int descriptor = Native.Open(path, Native.ReadWrite | Native.Create | Native.CloseOnExec, Mode);
+        if (descriptor < 0)
+        {
+            throw Failure(path, Marshal.GetLastPInvokeError());
+        }
+
+        var file = new FileStream(new SafeFileHandle(descriptor, ownsHandle: true), FileAccess.ReadWrite, bufferSize: 0);
+        if (Native.Lock(descriptor, Native.LockExclusiveNonBlocking) == 0)
         {
             return new OverlayLock(file);
         }
 
         int error = Marshal.GetLastPInvokeError();
         file.Dispose();
-        return error == Native.WouldBlock ? null : throw new IOException($"can't lock {path}: error {error}", error);
+        return error == Native.WouldBlock ? null : throw Failure(path, error);
     }
 
     /// <summary>The disk is about to be written.</summary>
@@ -71,6 +81,10 @@ internal sealed class OverlayLock : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
+
+    private static IOException Failure(string path, int error) => error == Native.NoSuchEntry
+        ? new DirectoryNotFoundException($"there is no folder for {path}")
+        : new IOException($"can't lock {path}: {new Win32Exception(error).Message}", error);
 
     /// <summary>Waits until <paramref name="attempt"/> gives something.</summary>
     /// <param name="attempt">One try.</param>

@@ -1,0 +1,87 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+using SandLabX.Contract;
+
+namespace SandLabX.Integration.Runner;
+
+/// <summary>A folder with a base image and a claim, as a pod would see them.</summary>
+internal sealed class Lab : IDisposable
+{
+    private Lab(string folder) => Folder = folder;
+
+    public string Folder { get; }
+
+    public string Images => Path.Combine(Folder, "images");
+
+    public string Claim { get; init; } = "";
+
+    public string Overlay => Path.Combine(Claim, "node_t1.qcow2");
+
+    public string Marker => Path.Combine(Claim, "node_t1.json");
+
+    public string Base => Path.Combine(Images, "disk.qcow2");
+
+    public RunnerConfig Config { get; private set; } = null!;
+
+    /// <summary>Makes one whose base image is the boot sector.</summary>
+    /// <param name="claim">The claim's folder; null makes one.</param>
+    public static async Task<Lab> MakeAsync(string? claim = null)
+    {
+        Machine.NeedsQemu();
+        string folder = Directory.CreateTempSubdirectory("sandlabx-runner-").FullName;
+        var lab = new Lab(folder) { Claim = claim ?? Path.Combine(folder, "claim") };
+        Directory.CreateDirectory(lab.Images);
+        Directory.CreateDirectory(lab.Claim);
+        string raw = Path.Combine(folder, "boot.img");
+        await File.WriteAllBytesAsync(raw, BootSector.Disk());
+        await Machine.RunAsync("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, lab.Base);
+        string digest = Convert.ToHexStringLower(SHA256.HashData(await File.ReadAllBytesAsync(lab.Base)));
+        lab.WriteReport(digest);
+        lab.Config = new RunnerConfig
+        {
+            Node = "labs/t1",
+            DiskId = "t1",
+            OverlayPath = lab.Overlay,
+            BackingPath = lab.Base,
+            BackingSha256 = digest,
+            Cpus = 1,
+            MemoryBytes = 64L << 20,
+            Accelerator = Accelerators.Tcg,
+            GracePeriodSeconds = 60,
+            DiskSizeBytes = 256L << 20,
+        };
+        return lab;
+    }
+
+    public void WriteReport(string digest) => File.WriteAllText(
+        Path.Combine(Images, ContractNames.ImageReportFile),
+        JsonSerializer.Serialize(new ImageReport(digest, "qcow2", 1 << 20, new FileInfo(Base).Length), ContractJson.Default.ImageReport));
+
+    /// <summary>Starts the runner on it.</summary>
+    /// <param name="with">Changes to the configuration.</param>
+    /// <param name="name">A name for the runner's own folder: two at a time need two.</param>
+    /// <param name="environment">What else to set.</param>
+    public RunnerProcess Run(Func<RunnerConfig, RunnerConfig>? with = null, string name = "pod", params (string Name, string Value)[] environment) =>
+        RunnerProcess.Start(Path.Combine(Folder, name), "run", JsonSerializer.Serialize(with is null ? Config : with(Config), ContractJson.Default.RunnerConfig), environment);
+
+    /// <summary>Runs the guest once, so that there is a disk.</summary>
+    public async Task RunOnceAsync()
+    {
+        await using RunnerProcess runner = Run();
+        await runner.SeesAsync(BootSector.Greeting);
+        await ConsoleClient.TypeAsync(runner, "p");
+        await runner.EndsForAsync(TerminationReasons.GuestShutdown);
+    }
+
+    /// <summary>Ends a runner without a grace period, in order.</summary>
+    public static async Task StopAsync(RunnerProcess runner)
+    {
+        runner.Signal(15);
+        (await runner.EndAsync()).Report.QemuExitCode.ShouldBe(0);
+    }
+
+    public void Dispose()
+    {
+        Directory.Delete(Folder, recursive: true);
+    }
+}

@@ -1,0 +1,32 @@
+using System.Diagnostics;
+
+// The runner, and with it these tests, are for Linux alone.
+[assembly: System.Runtime.Versioning.SupportedOSPlatform("linux")]
+
+namespace SandLabX.Integration.Runner;
+
+/// <summary>Programs of the machine that the runner's tests need.</summary>
+internal static class Machine
+{
+    /// <summary>Skips the test where QEMU is missing: a guest that can't run has not passed.</summary>
+    public static void NeedsQemu()
+    {
+        foreach (string program in (string[])["qemu-system-x86_64", "qemu-img", "setpriv", "prlimit"])
+        {
+            Assert.SkipUnless(IsOnPath(program), $"{program} is not on PATH; Debian has it in qemu-system-x86, qemu-utils and util-linux.");
+        }
+    }
+
+    public static bool IsOnPath(string program) =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => folder.Length > 0 && File.Exists(Path.Combine(folder, program)));
+
+    /// <summary>Runs a program to its end; its output.</summary>
+    public static async Task<string> RunAsync(string program, params string[] arguments)
+    {
+        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        Task<string> errors = process.StandardError.ReadToEndAsync();
+        string output = await process.StandardOutput.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        return process.ExitCode == 0 ? output : throw new InvalidOperationException($"{program} {string.Join(' ', arguments)}: {await errors}");
+    }
+}
