@@ -19,6 +19,7 @@ internal static unsafe partial class Native
     internal const int Kill = 9;
     internal const int Terminate = 15;
     internal const int NoSuchEntry = 2;
+    internal const int NoChild = 10;
     internal const int WouldBlock = 11;
     internal const int NoSpace = 28;
     internal const int QuotaExceeded = 122;

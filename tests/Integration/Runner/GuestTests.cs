@@ -137,6 +137,20 @@ public sealed class GuestTests
     }
 
     [Fact]
+    public async Task As_process_1_it_hears_of_every_childs_end()
+    {
+        Machine.NeedsRoot("make a PID namespace");
+        using Lab lab = await Lab.MakeAsync();
+        for (int start = 0; start < 2; start++)
+        {
+            await using RunnerProcess runner = lab.Run(environment: RunnerProcess.AsInit);
+            await runner.SeesAsync(BootSector.Greeting);
+            await ConsoleClient.TypeAsync(runner, "p");
+            await runner.EndsForAsync(TerminationReasons.GuestShutdown);
+        }
+    }
+
+    [Fact]
     public async Task A_reset_is_counted_and_the_guest_goes_on()
     {
         using Lab lab = await Lab.MakeAsync();

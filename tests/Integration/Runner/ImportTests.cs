@@ -54,6 +54,17 @@ public sealed class ImportTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task As_process_1_it_imports_as_well()
+    {
+        Machine.NeedsRoot("make a PID namespace");
+        byte[] image = await GoodImageAsync();
+        _server.Files["/good"] = image;
+        await using RunnerProcess runner = Start(_server.Url("/good"), Digest(image), environment: RunnerProcess.AsInit);
+
+        await runner.EndsForAsync(TerminationReasons.Imported);
+    }
+
+    [Fact]
     public async Task A_report_that_was_lost_is_written_again()
     {
         byte[] image = await GoodImageAsync();
@@ -267,10 +278,10 @@ public sealed class ImportTests : IAsyncLifetime
         return await runner.EndAsync();
     }
 
-    private RunnerProcess Start(string url, string sha256, string? target = null)
+    private RunnerProcess Start(string url, string sha256, string? target = null, params (string Name, string Value)[] environment)
     {
         var config = new ImportConfig { Image = "labs/i1", Url = url, Sha256 = sha256, TargetPath = target ?? Target, MaxVirtualSizeBytes = MaxVirtualSize };
-        return RunnerProcess.Start(Path.Combine(_folder, "pod"), "import", JsonSerializer.Serialize(config, ContractJson.Default.ImportConfig));
+        return RunnerProcess.Start(Path.Combine(_folder, "pod"), "import", JsonSerializer.Serialize(config, ContractJson.Default.ImportConfig), environment);
     }
 
     /// <summary>8 MiB of which 3 MiB are random: a file long enough to break off in.</summary>

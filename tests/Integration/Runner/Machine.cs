@@ -17,6 +17,8 @@ internal static class Machine
         }
     }
 
+    public static void NeedsRoot(string what) => Assert.SkipUnless(Environment.UserName == "root", $"Only root may {what}.");
+
     public static bool IsOnPath(string program) =>
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => folder.Length > 0 && File.Exists(Path.Combine(folder, program)));
 

@@ -12,6 +12,9 @@ internal sealed class RunnerProcess : IAsyncDisposable
 {
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
+    /// <summary>Runs the runner as process 1 of a PID namespace, as it is in a pod; needs root.</summary>
+    public static readonly (string Name, string Value) AsInit = ("SANDLABX_TEST_AS_INIT", "1");
+
     private static readonly HttpClient s_http = new() { Timeout = Timeout.InfiniteTimeSpan };
 
     private readonly StringBuilder _output = new();
@@ -55,6 +58,15 @@ internal sealed class RunnerProcess : IAsyncDisposable
         Directory.CreateDirectory(Path.Combine(folder, "run"));
         File.Delete(Path.Combine(folder, "run", "port"));
         ProcessStartInfo start = Command(verb);
+        if (environment.Contains(AsInit))
+        {
+            // --kill-child: a test that gives up takes the whole of it along.
+            string[] words = ["--pid", "--fork", "--mount-proc", "--kill-child", "--", start.FileName, .. start.ArgumentList];
+            start.FileName = "unshare";
+            start.ArgumentList.Clear();
+            words.ToList().ForEach(start.ArgumentList.Add);
+        }
+
         start.Environment["SANDLABX_RUN_DIR"] = Path.Combine(folder, "run");
         start.Environment["SANDLABX_TERMINATION_LOG"] = Path.Combine(folder, "termination-log");
         start.Environment["SANDLABX_PORT"] = "0";

@@ -10,7 +10,7 @@ internal sealed class SmallClaim : IAsyncDisposable
     public static async Task<SmallClaim> MountAsync(int megabytes)
     {
         Machine.NeedsQemu();
-        Assert.SkipUnless(Environment.UserName == "root", "Only root may mount the small file system that this test fills.");
+        Machine.NeedsRoot("mount the small file system that this test fills");
         string folder = Directory.CreateTempSubdirectory("sandlabx-claim-").FullName;
         await Machine.RunAsync("mount", "-t", "tmpfs", "-o", $"size={megabytes}m", "tmpfs", folder);
         return new SmallClaim(folder);
