@@ -48,7 +48,7 @@ public abstract class CustomKubernetesEntity<TSpec, TStatus> : CustomKubernetesE
     where TSpec : new()
     where TStatus : class
 {
-    /// <summary>What the object is; null until the controller wrote it for the first time.</summary>
+    /// <summary>What the object is; absent until its controller first wrote it.</summary>
     [JsonPropertyName("status")]
     public TStatus? Status { get; set; }
 }

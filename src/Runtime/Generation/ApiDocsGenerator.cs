@@ -64,7 +64,8 @@ public static class ApiDocsGenerator
 
     private static string TypeOf(V1JSONSchemaProps schema) => schema switch
     {
-        { XKubernetesIntOrString: true } => "quantity",
+        { XKubernetesIntOrString: true, Pattern: not null } => "quantity",
+        { XKubernetesIntOrString: true } => "integer or string",
         { XKubernetesListType: "map" } => "conditions",
         { Items: V1JSONSchemaProps item } => "list of " + TypeOf(item),
         { AdditionalProperties: V1JSONSchemaProps value } => "map of " + TypeOf(value),

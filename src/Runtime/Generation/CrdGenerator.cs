@@ -1,11 +1,12 @@
 using System.Reflection;
+using System.Text.RegularExpressions;
 using k8s;
 using k8s.Models;
 
 namespace SandLabX.Runtime;
 
 /// <summary>Makes CustomResourceDefinitions from attributed types. Descriptions are their docstrings.</summary>
-public static class CrdGenerator
+public static partial class CrdGenerator
 {
     /// <summary>The definition of one kind with one version.</summary>
     /// <exception cref="InvalidOperationException">The type has no <see cref="KubernetesEntityAttribute"/>.</exception>
@@ -55,7 +56,7 @@ public static class CrdGenerator
     }
 
     /// <summary>The definition as YAML, the same bytes for the same types.</summary>
-    public static string Yaml(Type entity) => KubernetesYaml.Serialize(Crd(entity)).TrimEnd() + "\n";
+    public static string Yaml(Type entity) => WholeBound().Replace(KubernetesYaml.Serialize(Crd(entity)).TrimEnd(), "$1") + "\n";
 
     private static V1CustomResourceDefinitionVersion Version(Type entity, string name, bool only)
     {
@@ -125,4 +126,8 @@ public static class CrdGenerator
             }
         }
     }
+
+    /// <summary>The client's model keeps bounds as floating-point numbers, also those of integers.</summary>
+    [GeneratedRegex("^( *(?:minimum|maximum): -?[0-9]+)\\.0$", RegexOptions.Multiline)]
+    private static partial Regex WholeBound();
 }

@@ -1,0 +1,28 @@
+using System.Diagnostics;
+
+namespace SandLabX.Integration.Cluster;
+
+/// <summary>Waits for conditions, never for time.</summary>
+public static class Eventually
+{
+    /// <summary>How long a condition may take before a test fails; generous, since nobody waits longer than it takes.</summary>
+    public static TimeSpan Patience { get; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>Waits until the condition holds.</summary>
+    public static Task BeTrueAsync(Func<bool> condition, string what) => BeTrueAsync(() => Task.FromResult(condition()), what);
+
+    /// <summary>Waits until the condition holds.</summary>
+    public static async Task BeTrueAsync(Func<Task<bool>> condition, string what)
+    {
+        long began = Stopwatch.GetTimestamp();
+        while (!await condition())
+        {
+            if (Stopwatch.GetElapsedTime(began) > Patience)
+            {
+                throw new TimeoutException($"Did not happen in {Patience}: {what}");
+            }
+
+            await Task.Delay(20);
+        }
+    }
+}
