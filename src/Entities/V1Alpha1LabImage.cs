@@ -112,7 +112,7 @@ public sealed class LabImageFailure
     /// <summary>UID of the pod that failed.</summary>
     public string? PodUid { get; set; }
 
-    /// <summary>The hash of what that import was told; a change of source or claim tries anew at once.</summary>
+    /// <summary>The hash of what that import was told, and the runner's image; a change of source, claim or runner tries anew at once.</summary>
     public string? ImportHash { get; set; }
 
     /// <summary>How many tries in a row failed.</summary>

@@ -29,6 +29,9 @@ public static class ImageObjects
     public static string ImportHash(V1Alpha1LabImage image) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(
         $"{image.Spec.Source.Url}\n{image.Spec.Sha256}\n{image.Spec.Storage.Size}\n{image.Spec.Storage.StorageClassName}\n{image.Spec.Storage.AccessMode}")))[..16];
 
+    /// <summary>What makes a try a new one: what the import is told, and the runner that carries it out.</summary>
+    public static string TryKey(string importHash, string runnerImage) => $"{importHash}@{runnerImage}";
+
     /// <summary>The claim of the spec's revision.</summary>
     public static V1PersistentVolumeClaim Claim(V1Alpha1LabImage image) => new()
     {

@@ -199,8 +199,9 @@ public static class ImagePlanner
             }
 
             string reason = end.Reason!;
-            string hash = "";
-            _ = pod.Metadata.Annotations?.TryGetValue(Annotations.ImportHash, out hash!);
+            string? told = null;
+            _ = pod.Metadata.Annotations?.TryGetValue(Annotations.ImportHash, out told);
+            string hash = ImageObjects.TryKey(told ?? "", pod.Spec.Containers[0].Image);
             int failed = _status.LastFailure?.ImportHash == hash ? _status.LastFailure.Consecutive + 1 : 1;
             _status.LastFailure = new LabImageFailure
             {
@@ -218,7 +219,7 @@ public static class ImagePlanner
         /// <summary>False while the last failure forbids a try; phase and condition say so.</summary>
         private bool MayTry()
         {
-            if (_status.LastFailure is not { } failure || failure.ImportHash != ImageObjects.ImportHash(_seen.Image))
+            if (_status.LastFailure is not { } failure || failure.ImportHash != ImageObjects.TryKey(ImageObjects.ImportHash(_seen.Image), _options.RunnerImage))
             {
                 return true;
             }
