@@ -21,6 +21,9 @@ public sealed record RunnerState
     /// <summary>What the guest's disk last failed at, while the guest is paused by it.</summary>
     public IoErrorReport? IoError { get; init; }
 
+    /// <summary>The last word, in phase <see cref="RunnerPhases.Ended"/>: the same as the termination message, which a kubelet can lose.</summary>
+    public TerminationReport? End { get; init; }
+
     /// <summary>How often the guest was reset since QEMU's start (reboots included).</summary>
     public int Resets { get; init; }
 

@@ -76,7 +76,7 @@ internal static class Program
         report = report with { Disk = last.Disk, Accelerator = last.Accelerator, Timeline = last.Timeline };
         Log.Line("end", ("reason", report.Reason), ("message", report.Message));
         Termination.Write(surroundings.TerminationPath, report);
-        states.Change(state => state with { Phase = RunnerPhases.Ended });
+        states.Change(state => state with { Phase = RunnerPhases.Ended, End = Termination.Shortened(report) });
         server?.Drain(s_lastState);
         server?.Dispose();
         Log.Close();

@@ -59,6 +59,10 @@ internal static class Termination
         return Json(report with { Console = kept.Length == 0 ? null : kept });
     }
 
+    /// <summary>The report as <see cref="Fit"/> leaves it.</summary>
+    internal static TerminationReport Shortened(TerminationReport report) =>
+        JsonSerializer.Deserialize(Fit(report), ContractJson.Default.TerminationReport)!;
+
     /// <summary>Writes the report where Kubernetes reads it: into the file that is mounted there, which can't be replaced.</summary>
     internal static void Write(string path, TerminationReport report)
     {

@@ -34,7 +34,13 @@ public sealed class ImageObserver(
         ImmutableArray<V1PersistentVolumeClaim> own = [.. claims.ByIndex(Indexes.Image, key.ToString())];
         ImmutableArray<V1Pod> imports = [.. pods.ByIndex(Indexes.Image, key.ToString())];
         V1PersistentVolumeClaim? present = own.FirstOrDefault(c => c.Metadata.Name == ImageObjects.Key(image).Name);
+        // An import that ended is told by its pod alone: one whose end a kubelet lost is tried again.
         V1Pod? pod = imports.FirstOrDefault(p => p.Metadata.Name == ImageObjects.Key(image).Name);
+        if (pod?.Status?.Phase is null or "Succeeded" or "Failed")
+        {
+            runners.Forget(ImageObjects.Key(image));
+        }
+
         return new ImageObservation
         {
             Image = image,
@@ -45,7 +51,7 @@ public sealed class ImageObserver(
                 .Where(c => !c.Users.IsEmpty)
                 .ToImmutableDictionary(c => c.Name, c => c.Users),
             StorageClassKnown = classes.Knows(present is null ? image.Spec.Storage.StorageClassName : present.Spec.StorageClassName),
-            Runner = pod is null ? null : runners.Follow(pod),
+            Runner = pod?.Status?.Phase is null or "Succeeded" or "Failed" ? null : runners.Follow(pod),
         };
     }
 

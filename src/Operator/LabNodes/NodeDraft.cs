@@ -126,14 +126,14 @@ internal sealed class NodeDraft
         LabNodeTermination? end = null;
         if (Seen.Pod is { } pod && Owns(pod))
         {
-            end = NodeEnds.Read(pod, Now);
+            end = NodeEnds.Read(pod, Now, LastWordOf(pod.Metadata.Uid));
             TakeReport(pod);
         }
 
         if (end is null && Status.Pod?.Uid is { } uid && uid != Seen.Pod?.Metadata.Uid)
         {
-            end = Seen.GonePod is { } gone && gone.Metadata.Uid == uid ? NodeEnds.Read(gone, Now) : null;
-            end ??= NodeEnds.Lost(uid, Now);
+            end = Seen.GonePod is { } gone && gone.Metadata.Uid == uid ? NodeEnds.Read(gone, Now, LastWordOf(uid)) : null;
+            end ??= LastWordOf(uid) is { } word ? NodeEnds.Told(uid, word) : NodeEnds.Lost(uid, Now);
         }
 
         if (end is null)
@@ -256,9 +256,12 @@ internal sealed class NodeDraft
     private static readonly ImmutableHashSet<string> s_steps =
         ["Pending", "Starting", "StoppingGuest", "GuestEnding", "DeletingClaim", "Released", "ImageNotReady", "VolumePending", "ReplacingClaim"];
 
+    private TerminationReport? LastWordOf(string podUid) => Seen.LastWord is { } word && word.PodUid == podUid ? word.Report : null;
+
     private void TakeReport(V1Pod pod)
     {
-        TerminationReport? report = NodeEnds.ParseReport(NodeEnds.RunnerStatus(pod)?.State?.Terminated?.Message);
+        TerminationReport? report = NodeEnds.ParseReport(NodeEnds.RunnerStatus(pod)?.State?.Terminated?.Message)
+            ?? (pod.Status?.Phase is "Succeeded" or "Failed" ? LastWordOf(pod.Metadata.Uid) : null);
         if (report is not null)
         {
             Take(pod, report.Disk, report.Accelerator, report.Timeline);

@@ -43,7 +43,10 @@ public static class NodeEnds
     }
 
     /// <summary>How this pod's guest ended; null while it has not.</summary>
-    public static LabNodeTermination? Read(V1Pod pod, DateTimeOffset now)
+    /// <param name="pod">The pod.</param>
+    /// <param name="now">The end's time where nobody tells it.</param>
+    /// <param name="lastWord">What its runner said at its end, where that was heard: it stands in for a termination message that the kubelet lost.</param>
+    public static LabNodeTermination? Read(V1Pod pod, DateTimeOffset now, TerminationReport? lastWord = null)
     {
         V1ContainerStateTerminated? ended = RunnerStatus(pod)?.State?.Terminated;
         bool over = pod.Status?.Phase is "Succeeded" or "Failed";
@@ -52,18 +55,13 @@ public static class NodeEnds
             return null;
         }
 
-        TerminationReport? report = ParseReport(ended?.Message);
-        var end = new LabNodeTermination { PodUid = pod.Metadata.Uid, At = Instant(ended?.FinishedAt ?? now.UtcDateTime) };
-        if (report is not null)
+        if ((ParseReport(ended?.Message) ?? lastWord) is { } report)
         {
-            end.Reason = report.Reason;
-            end.Message = report.Message;
-            end.ExitCode = report.QemuExitCode;
-            end.At = Instant(report.At.UtcDateTime);
-            end.StartedAt = Instant(report.Timeline?.GuestRunning?.UtcDateTime);
-            end.Console = report.Console;
+            return Told(pod.Metadata.Uid, report);
         }
-        else if (ended?.Reason == "OOMKilled")
+
+        var end = new LabNodeTermination { PodUid = pod.Metadata.Uid, At = Instant(ended?.FinishedAt ?? now.UtcDateTime) };
+        if (ended?.Reason == "OOMKilled")
         {
             end.Reason = OutOfMemory;
             end.ExitCode = ended.ExitCode;
@@ -83,6 +81,18 @@ public static class NodeEnds
 
         return end;
     }
+
+    /// <summary>An end as the runner told it.</summary>
+    public static LabNodeTermination Told(string podUid, TerminationReport report) => new()
+    {
+        PodUid = podUid,
+        Reason = report.Reason,
+        Message = report.Message,
+        ExitCode = report.QemuExitCode,
+        At = Instant(report.At.UtcDateTime),
+        StartedAt = Instant(report.Timeline?.GuestRunning?.UtcDateTime),
+        Console = report.Console,
+    };
 
     /// <summary>The termination report of a runner's container; null when there is none or it can't be read.</summary>
     public static TerminationReport? ParseReport(string? message)

@@ -32,6 +32,9 @@ public sealed record NodeObservation
     /// <summary>What the pod's runner says of itself; null while nobody could ask it.</summary>
     public RunnerState? Runner { get; init; }
 
+    /// <summary>The last word of the runner of a pod, heard over its event stream, with that pod's UID.</summary>
+    public (string PodUid, TerminationReport Report)? LastWord { get; init; }
+
     /// <summary>What the API server refused in this very reconcile, when it did.</summary>
     public Refusal? Refusal { get; init; }
 }

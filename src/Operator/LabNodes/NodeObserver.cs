@@ -66,9 +66,14 @@ public sealed class NodeObserver(
             BackingClaim = backing is { } key ? claims.Get(key) : null,
             StorageClassKnown = classes.Knows(claim is null ? node.Spec.Disk.StorageClassName : claim.Spec.StorageClassName),
             Runner = pod is null ? null : runners.Follow(pod),
+            LastWord = runners.Heard(NodeObjects.PodKey(node)) is { State.End: { } end } heard ? (heard.PodUid, end) : null,
         };
     }
 
     /// <summary>The LabNode is gone; nothing is kept of it.</summary>
-    public void Forget(V1Alpha1LabNode node) => _ended.TryRemove(NodeObjects.PodKey(node), out _);
+    public void Forget(V1Alpha1LabNode node)
+    {
+        _ended.TryRemove(NodeObjects.PodKey(node), out _);
+        runners.Forget(NodeObjects.PodKey(node));
+    }
 }

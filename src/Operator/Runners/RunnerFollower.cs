@@ -20,7 +20,7 @@ public sealed class RunnerFollower : IDisposable
     private static readonly TimeSpan s_firstRetry = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan s_lastRetry = TimeSpan.FromSeconds(30);
 
-    private readonly ConcurrentDictionary<string, Following> _streams = new();
+    private readonly ConcurrentDictionary<ObjectKey, Following> _streams = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly ILogger<RunnerFollower> _log;
     private readonly TimeProvider _clock;
@@ -47,23 +47,51 @@ public sealed class RunnerFollower : IDisposable
     /// <summary>Called, with the pod, when its runner told something new.</summary>
     public event Action<V1Pod>? Changed;
 
-    /// <summary>What this pod's runner last said; begins to listen to it when nobody does yet, and ceases when the pod has ended.</summary>
+    /// <summary>What this pod's runner last said; begins to listen to it when nobody does yet.</summary>
+    /// <remarks>What it said last is kept beyond the pod's end, for <see cref="Heard"/>: a kubelet can lose a termination message.</remarks>
     public RunnerState? Follow(V1Pod pod)
     {
-        string uid = pod.Metadata.Uid;
-        bool over = pod.Status?.Phase is "Succeeded" or "Failed";
-        if (over || string.IsNullOrEmpty(pod.Status?.PodIP))
+        ObjectKey key = Key(pod);
+        if (_streams.TryGetValue(key, out Following? known) && known.Pod.Metadata.Uid == pod.Metadata.Uid)
         {
-            return over ? Forget(uid) : null;
+            return known.Last;
         }
 
-        Following stream = _streams.GetOrAdd(uid, _ =>
+        if (pod.Status?.Phase is "Succeeded" or "Failed" || string.IsNullOrEmpty(pod.Status?.PodIP))
         {
-            var made = new Following(pod, CancellationTokenSource.CreateLinkedTokenSource(_stop.Token));
-            made.Reading = Task.Run(() => ReadAsync(made), CancellationToken.None);
+            return null;
+        }
+
+        var made = new Following(pod, CancellationTokenSource.CreateLinkedTokenSource(_stop.Token));
+        Following now = _streams.AddOrUpdate(key, made, (_, old) =>
+        {
+            if (old.Pod.Metadata.Uid == pod.Metadata.Uid)
+            {
+                return old;
+            }
+
+            old.Stop.Cancel();
             return made;
         });
-        return stream.Last;
+        if (now == made)
+        {
+            made.Reading = Task.Run(() => ReadAsync(made), CancellationToken.None);
+        }
+
+        return now.Last;
+    }
+
+    /// <summary>What was last heard from the runner of the pod that has, or last had, this name; with the pod's UID.</summary>
+    public (string PodUid, RunnerState State)? Heard(ObjectKey pod) =>
+        _streams.TryGetValue(pod, out Following? stream) && stream.Last is { } last ? (stream.Pod.Metadata.Uid, last) : null;
+
+    /// <summary>Nobody asks for this pod's runner any more.</summary>
+    public void Forget(ObjectKey pod)
+    {
+        if (_streams.TryRemove(pod, out Following? stream))
+        {
+            stream.Stop.Cancel();
+        }
     }
 
     /// <inheritdoc/>
@@ -72,16 +100,6 @@ public sealed class RunnerFollower : IDisposable
         _stop.Cancel();
         _http.Dispose();
         _stop.Dispose();
-    }
-
-    private RunnerState? Forget(string uid)
-    {
-        if (_streams.TryRemove(uid, out Following? stream))
-        {
-            stream.Stop.Cancel();
-        }
-
-        return null;
     }
 
     private async Task ReadAsync(Following stream)
@@ -113,11 +131,11 @@ public sealed class RunnerFollower : IDisposable
 
             wait = wait * 2 < s_lastRetry ? wait * 2 : s_lastRetry;
         }
-
-        Forget(stream.Pod.Metadata.Uid);
     }
 
-    private bool Lives(V1Pod pod) => _pods.Get(new ObjectKey(pod.Metadata.NamespaceProperty, pod.Metadata.Name)) is { } now
+    private static ObjectKey Key(V1Pod pod) => new(pod.Metadata.NamespaceProperty, pod.Metadata.Name);
+
+    private bool Lives(V1Pod pod) => _pods.Get(Key(pod)) is { } now
         && now.Metadata.Uid == pod.Metadata.Uid && now.Status?.Phase is not ("Succeeded" or "Failed");
 
     private async Task ReadOnceAsync(Following stream, CancellationToken stop)
