@@ -63,7 +63,7 @@ public sealed partial class LifecycleTests(Space space, ITestOutputHelper output
         Output.WriteLine($"accelerator {status.Accelerator}: {accelerated.Reason}: {accelerated.Message}");
 
         (await guest.OkAsync("size")).ShouldBe((320 * Quantities.MiB).ToString(CultureInfo.InvariantCulture));
-        (await Space.EventsAsync("LabNode", "full")).ShouldContain(e => e.Type == "Normal" && e.Reason == "Started");
+        await Space.EventAsync("LabNode", "full", "Normal", "Started");
     }
 
     [Fact]
@@ -223,7 +223,7 @@ public sealed partial class LifecycleTests(Space space, ITestOutputHelper output
         LabNodeTermination end = node.Status!.Terminations!.ShouldHaveSingleItem();
         end.Reason.ShouldBe("GuestPanicked");
         end.Console.ShouldNotBeNull().ShouldContain("anic");
-        (await Space.EventsAsync("LabNode", "panics")).ShouldContain(e => e.Type == "Warning" && e.Reason == "GuestPanicked");
+        await Space.EventAsync("LabNode", "panics", "Warning", "GuestPanicked");
 
         node = await Space.AwaitNodeAsync("panics", n => n.Status?.Phase == NodePhases.Running && n.Status.Pod?.Uid != first, "runs again in another pod");
         node.Status!.Restarts!.Count.ShouldBe(1);

@@ -40,7 +40,6 @@ public sealed class OverlayTests(Space space, ITestOutputHelper output) : Scenar
         node.Status!.Disk!.VirtualSizeBytes.ShouldBe(mebibytes * Quantities.MiB);
         node.Status.Disk.ActualSizeBytes!.Value.ShouldBeLessThan(Quantities.MiB);
         Output.WriteLine($"{name}: {node.Status.Disk.ActualSizeBytes} bytes of {node.Status.Disk.VirtualSizeBytes}, made and checked in {(node.Status.Timeline!.DiskReady - node.Status.Timeline.RunnerStarted)!.Value.TotalMilliseconds} ms");
-        await Space.PowerAsync(name, PowerStates.Stopped);
     }
 
     [Fact]

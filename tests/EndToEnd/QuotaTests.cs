@@ -18,7 +18,7 @@ public sealed class QuotaTests(Space space, ITestOutputHelper output) : Scenario
         message.ShouldContain("labnode-poor");
         message.ShouldContain("limited: requests.memory=100Mi");
         node.Status!.Phase.ShouldBe(NodePhases.Unschedulable);
-        (await Space.EventsAsync("LabNode", "poor")).ShouldContain(e => e.Type == "Warning" && e.Reason == "RefusedByServer" && e.Message.Contains("exceeded quota"));
+        await Space.EventAsync("LabNode", "poor", "Warning", "RefusedByServer", "exceeded quota");
         (await Space.PodNowAsync("poor")).ShouldBeNull();
 
         await QuotaAsync("4Gi");

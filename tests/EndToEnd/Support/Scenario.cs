@@ -1,4 +1,4 @@
-[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.All, MaxThreads = 5)]
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.All, MaxThreads = 4)]
 
 namespace SandLabX.EndToEnd.Support;
 
@@ -31,6 +31,8 @@ public abstract class Scenario(Space space, ITestOutputHelper output) : IAsyncLi
         {
             Output.WriteLine(await Space.DiagnoseAsync());
         }
+
+        await Space.TidyAsync();
     }
 }
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json.Nodes;
 using k8s.Models;
 using SandLabX.Entities;
@@ -11,6 +12,7 @@ public sealed class Space : IAsyncLifetime
     /// <summary>The LabImage that every scenario has.</summary>
     public const string Tiny = "tiny";
 
+    private readonly ConcurrentDictionary<string, ConcurrentBag<string>> _nodes = new();
     private readonly SemaphoreSlim _making = new(1);
     private bool _made;
 
@@ -59,7 +61,7 @@ public sealed class Space : IAsyncLifetime
     internal Task ImageAsync(string name, string url, string sha256, string size = "64Mi") => Lab.ApplyAsync($$"""
         apiVersion: sandlabx.io/v1alpha1
         kind: LabImage
-        metadata: {name: {{name}}, namespace: {{Name}}}
+        metadata: {name: "{{name}}", namespace: {{Name}}}
         spec:
           source: {url: "{{url}}"}
           sha256: "{{sha256}}"
@@ -67,12 +69,25 @@ public sealed class Space : IAsyncLifetime
         """);
 
     /// <summary>A LabNode of 128 MiB; what else it should be is given as fields of its spec, in YAML's flow style.</summary>
-    internal Task NodeAsync(string name, string spec = "", string disk = "", string image = Tiny) => Lab.ApplyAsync($$"""
-        apiVersion: sandlabx.io/v1alpha1
-        kind: LabNode
-        metadata: {name: {{name}}, namespace: {{Name}}}
-        spec: {image: {{image}}, memory: 128Mi, disk: { {{disk}} }{{(spec.Length > 0 ? ", " + spec : "")}} }
-        """);
+    internal Task NodeAsync(string name, string spec = "", string disk = "", string image = Tiny)
+    {
+        _nodes.GetOrAdd(TestContext.Current.Test!.UniqueID, _ => []).Add(name);
+        return Lab.ApplyAsync($$"""
+            apiVersion: sandlabx.io/v1alpha1
+            kind: LabNode
+            metadata: {name: "{{name}}", namespace: {{Name}}}
+            spec: {image: {{image}}, memory: 128Mi, disk: { {{disk}} }{{(spec.Length > 0 ? ", " + spec : "")}} }
+            """);
+    }
+
+    /// <summary>Deletes the LabNodes of the present test, so that they take no time of the others; nobody waits for it.</summary>
+    internal async Task TidyAsync()
+    {
+        if (_nodes.TryRemove(TestContext.Current.Test!.UniqueID, out ConcurrentBag<string>? names))
+        {
+            await Lab.KubectlAsync(["-n", Name, "delete", "labnodes", "--ignore-not-found", "--wait=false", .. names.Distinct()]);
+        }
+    }
 
     internal Task<V1Alpha1LabNode?> NodeNowAsync(string name) => Lab.Api.GetAsync<V1Alpha1LabNode>(new ObjectKey(Name, name), CancellationToken.None);
 
@@ -118,6 +133,14 @@ public sealed class Space : IAsyncLifetime
         IReadOnlyList<Corev1Event> all = await Lab.Api.ListAsync<Corev1Event>(Name, null, CancellationToken.None);
         return [.. all.Where(e => e.InvolvedObject.Kind == kind && e.InvolvedObject.Name == name).Select(e => (e.Type, e.Reason, e.Message))];
     }
+
+    /// <summary>Waits for an event about an object: events are told after what they tell of.</summary>
+    internal Task EventAsync(string kind, string name, string type, string reason, params string[] words) => Eventually.SeesAsync(
+        $"an event {reason} about {kind} {name}, with the words {string.Join(", ", words)}",
+        () => EventsAsync(kind, name),
+        events => events.Any(e => e.Type == type && e.Reason == reason && words.All(e.Message.Contains)),
+        10,
+        events => string.Join('\n', events));
 
     /// <summary>A guest that runs and has said that it is ready.</summary>
     internal async Task<Guest> RunningGuestAsync(string name, double seconds = 90)
