@@ -17,7 +17,7 @@ public sealed record RunnerConfig
     /// <summary>True when this disk is known to have been made before: a missing overlay is then an error, never a fresh disk (law 7).</summary>
     public bool OverlayExpected { get; init; }
 
-    /// <summary>Virtual size of a new overlay in bytes; null takes the base image's. Smaller than the base's is refused.</summary>
+    /// <summary>Virtual size of the overlay in bytes; null takes the base image's. Smaller than the base's is refused; an overlay that is there grows to it and never shrinks.</summary>
     public long? DiskSizeBytes { get; init; }
 
     /// <summary>Absolute path of the base image, on the image's claim, mounted read-only.</summary>

@@ -111,11 +111,29 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
             }
         }
 
-        return new DiskReport(found.Overlay.VirtualSizeBytes, Files.AllocatedBytes(config.OverlayPath), Created: false);
+        long size = await GrowAsync(found.Overlay.VirtualSizeBytes, stop).ConfigureAwait(false);
+        return new DiskReport(size, Files.AllocatedBytes(config.OverlayPath), Created: false);
+    }
+
+    /// <summary>A disk follows its wished size upwards; down would cut off what the guest has there.</summary>
+    private async Task<long> GrowAsync(long size, CancellationToken stop)
+    {
+        if (config.DiskSizeBytes is not { } wished || wished <= size)
+        {
+            return size;
+        }
+
+        Log.Line("disk.grow", ("from", $"{size}"), ("to", $"{wished}"));
+        ToolResult grown = await tool.RunAsync(QemuImg.Grow(config.OverlayPath, wished), s_createLimit, stop).ConfigureAwait(false);
+        return grown.ExitCode == 0 ? wished
+            : throw (OverlayVerdicts.IsNoSpace(grown.Errors)
+                ? NoSpace()
+                : new RunnerEndException(
+                    TerminationReasons.InternalError, $"qemu-img resize of {config.OverlayPath} to {wished} bytes failed: {OverlayVerdicts.OneLine(grown.Errors)}"));
     }
 
     /// <summary>The claim is full.</summary>
-    internal static RunnerEndException NoSpace() =>
+    private static RunnerEndException NoSpace() =>
         new(TerminationReasons.NoSpace, "The claim has no room for the disk. Make the claim larger, or free room on it.");
 
     private static void Refuse(DiskFault? fault)

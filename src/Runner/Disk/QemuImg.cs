@@ -16,6 +16,10 @@ internal static class QemuImg
     /// <summary>A check of one file alone: its backing file is not opened, whatever its header names.</summary>
     internal static IReadOnlyList<string> Check(string path) => ["qemu-img", "check", "--output=json", "json:" + BlockNodes.Alone(path)];
 
+    /// <summary>Makes an overlay larger; what its header names was checked before.</summary>
+    internal static IReadOnlyList<string> Grow(string path, long sizeBytes) =>
+        ["qemu-img", "resize", "-q", "-f", "qcow2", path, sizeBytes.ToString(CultureInfo.InvariantCulture)];
+
     /// <summary>What a file says of itself.</summary>
     internal static IReadOnlyList<string> Info(string path) => ["qemu-img", "info", "--output=json", "-f", "qcow2", path];
 

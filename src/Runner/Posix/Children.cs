@@ -117,8 +117,8 @@ internal sealed class Children : IDisposable
 
             byte** argumentTexts = texts.AddAll(arguments);
 
-            // The runner's own environment holds its configuration, which is nobody else's.
-            byte** environment = texts.AddAll([$"PATH={Environment.GetEnvironmentVariable("PATH")}", "LC_ALL=C"]);
+            // The runner's own environment holds its configuration, which is nobody else's. One heap for all threads spares QEMU 3 MiB.
+            byte** environment = texts.AddAll([$"PATH={Environment.GetEnvironmentVariable("PATH")}", "LC_ALL=C", "MALLOC_ARENA_MAX=1"]);
             int process;
             lock (_lock)
             {

@@ -56,7 +56,7 @@ internal static class AcceleratorChoice
             {
                 null => new(SelfTestKind.TimedOut),
                 SelfTestRom.PassedExitCode => new(SelfTestKind.Passed),
-                var code => new(SelfTestKind.Failed, $"QEMU ended with {code}: {OverlayVerdicts.OneLine(result.Errors)}"),
+                var code => new(SelfTestKind.Failed, $"QEMU ended with {code}: {FirstLine(result.Errors)}"),
             };
         }
         finally
@@ -64,6 +64,9 @@ internal static class AcceleratorChoice
             File.Delete(rom);
         }
     }
+
+    /// <summary>The first of QEMU's complaints is the cause; what follows is its own collapse.</summary>
+    private static string FirstLine(string errors) => OverlayVerdicts.OneLine(errors.Split('\n')[0]);
 
     /// <summary>Decides.</summary>
     /// <exception cref="RunnerEndException">KVM was asked for and is not usable: <see cref="TerminationReasons.KvmUnavailable"/>.</exception>

@@ -130,6 +130,22 @@ public sealed class DiskTests
     }
 
     [Fact]
+    public async Task A_disk_grows_with_its_wished_size_and_never_shrinks()
+    {
+        using Lab lab = await Lab.MakeAsync();
+        await lab.RunOnceAsync();
+        await using (RunnerProcess larger = lab.Run(config => config with { DiskSizeBytes = 512L << 20, GracePeriodSeconds = 0 }))
+        {
+            (await larger.UntilPhaseAsync(RunnerPhases.Running)).Disk.ShouldNotBeNull().VirtualSizeBytes.ShouldBe(512L << 20);
+            await larger.SeesAsync(BootSector.Greeting);
+            await Lab.StopAsync(larger);
+        }
+
+        await using RunnerProcess smaller = lab.Run(config => config with { DiskSizeBytes = 256L << 20 }, "smaller");
+        (await smaller.UntilPhaseAsync(RunnerPhases.Running)).Disk.ShouldNotBeNull().VirtualSizeBytes.ShouldBe(512L << 20);
+    }
+
+    [Fact]
     public async Task A_claim_that_is_not_mounted_is_said_to_be_so()
     {
         using Lab lab = await Lab.MakeAsync();

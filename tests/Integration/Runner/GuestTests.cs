@@ -212,6 +212,23 @@ public sealed class GuestTests
     }
 
     [Fact]
+    public async Task A_log_at_a_standstill_holds_up_nobody()
+    {
+        using Lab lab = await Lab.MakeAsync();
+        await using RunnerProcess runner = lab.Run(environment: RunnerProcess.Unread);
+        await runner.UntilPhaseAsync(RunnerPhases.Running);
+        using Socket client = await ConsoleClient.ConnectAsync(runner);
+        await ConsoleClient.ReadUntilAsync(client, BootSector.Greeting);
+
+        // Three times what a pipe holds.
+        await client.SendAsync("f"u8.ToArray());
+        (await ConsoleClient.ReadUntilAsync(client, "|")).Length.ShouldBeGreaterThan(192 * 1024);
+
+        await client.SendAsync("p"u8.ToArray());
+        await runner.EndsForAsync(TerminationReasons.GuestShutdown);
+    }
+
+    [Fact]
     public async Task The_stream_ends_with_the_end()
     {
         using Lab lab = await Lab.MakeAsync();

@@ -15,6 +15,9 @@ internal sealed class RunnerProcess : IAsyncDisposable
     /// <summary>Runs the runner as process 1 of a PID namespace, as it is in a pod; needs root.</summary>
     public static readonly (string Name, string Value) AsInit = ("SANDLABX_TEST_AS_INIT", "1");
 
+    /// <summary>Leaves the runner's standard output unread, as a log that has come to a standstill does.</summary>
+    public static readonly (string Name, string Value) Unread = ("SANDLABX_TEST_UNREAD", "1");
+
     private static readonly HttpClient s_http = new() { Timeout = Timeout.InfiniteTimeSpan };
 
     private readonly StringBuilder _output = new();
@@ -22,11 +25,11 @@ internal sealed class RunnerProcess : IAsyncDisposable
     private readonly Task<string> _errors;
     private readonly string _folder;
 
-    private RunnerProcess(Process process, string folder)
+    private RunnerProcess(Process process, string folder, bool unread)
     {
         Process = process;
         _folder = folder;
-        _copying = CopyAsync();
+        _copying = unread ? Task.CompletedTask : CopyAsync();
         _errors = process.StandardError.ReadToEndAsync();
     }
 
@@ -81,7 +84,7 @@ internal sealed class RunnerProcess : IAsyncDisposable
             start.Environment[name] = value;
         }
 
-        return new RunnerProcess(Process.Start(start)!, folder);
+        return new RunnerProcess(Process.Start(start)!, folder, environment.Contains(Unread));
     }
 
     /// <summary>The published binary where <c>SANDLABX_RUNNER</c> names one, else the build's.</summary>
