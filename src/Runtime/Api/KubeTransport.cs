@@ -21,6 +21,7 @@ internal sealed class KubeTransport : IDisposable
     private readonly Kubernetes _client;
     private readonly TimeProvider _clock;
     private readonly bool _http2;
+    private readonly string _agent;
 
     public KubeTransport(KubernetesClientConfiguration config, OperatorSettings settings, TimeProvider clock)
     {
@@ -39,6 +40,7 @@ internal sealed class KubeTransport : IDisposable
 #pragma warning restore CA2000
         _client.HttpClient.Timeout = Timeout.InfiniteTimeSpan;
         _clock = clock;
+        _agent = settings.Name;
         _http2 = !config.DisableHttp2;
     }
 
@@ -121,6 +123,7 @@ internal sealed class KubeTransport : IDisposable
             request.Version = HttpVersion.Version20;
         }
 
+        request.Headers.TryAddWithoutValidation("User-Agent", _agent);
         request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue(Json));
         if (body is not null)
         {

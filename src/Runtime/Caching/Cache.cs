@@ -44,6 +44,9 @@ public sealed class Cache<T>
     /// <summary>Whether the first list is in.</summary>
     public bool HasSynced => _synced.Task.IsCompletedSuccessfully;
 
+    /// <summary>Called with the index's name and the object when an index throws.</summary>
+    internal Action<string, T, Exception>? IndexFailed { get; set; }
+
     /// <summary>Ends when the first list is in.</summary>
     internal Task Synced => _synced.Task;
 
@@ -70,13 +73,13 @@ public sealed class Cache<T>
 
     /// <summary>Adds an index; objects that are there already are in it at once.</summary>
     /// <param name="name">Its name.</param>
-    /// <param name="values">The values under which an object is found; pure and quick.</param>
+    /// <param name="values">The values under which an object is found; pure and quick. An object for which it throws is in the cache, but not in the index.</param>
     /// <exception cref="InvalidOperationException">There is one of this name.</exception>
     public void AddIndex(string name, Func<T, IEnumerable<string>> values)
     {
         lock (_gate)
         {
-            var index = new CacheIndex<T>(values);
+            var index = new CacheIndex<T>(values, (item, e) => IndexFailed?.Invoke(name, item, e));
             if (!_indexes.TryAdd(name, index))
             {
                 throw new InvalidOperationException($"The cache of {typeof(T).Name} has an index '{name}' already.");

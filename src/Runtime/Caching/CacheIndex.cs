@@ -1,7 +1,9 @@
 namespace SandLabX.Runtime;
 
 /// <summary>Finds objects by values of theirs. Not thread-safe: its cache's lock is held around every call.</summary>
-internal sealed class CacheIndex<T>(Func<T, IEnumerable<string>> values)
+/// <param name="values">The values of an object.</param>
+/// <param name="failed">Told when that throws: the object is in the cache all the same, under no value of this index.</param>
+internal sealed class CacheIndex<T>(Func<T, IEnumerable<string>> values, Action<T, Exception> failed)
     where T : class
 {
     private readonly Dictionary<string, HashSet<T>> _byValue = [];
@@ -27,7 +29,7 @@ internal sealed class CacheIndex<T>(Func<T, IEnumerable<string>> values)
 
         if (after is not null)
         {
-            string[] now = [.. values(after).Distinct()];
+            string[] now = ValuesOf(after);
             _valuesOf[after] = now;
             foreach (string value in now)
             {
@@ -39,6 +41,21 @@ internal sealed class CacheIndex<T>(Func<T, IEnumerable<string>> values)
 
                 those.Add(after);
             }
+        }
+    }
+
+    private string[] ValuesOf(T item)
+    {
+        try
+        {
+            return [.. values(item).Distinct()];
+        }
+#pragma warning disable CA1031 // An index with a bug must not hide an object.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            failed(item, e);
+            return [];
         }
     }
 }

@@ -15,6 +15,9 @@ internal abstract class Informer
     /// <summary>A list is large, and the server's store may be busy.</summary>
     private static readonly TimeSpan s_pageTimeout = TimeSpan.FromSeconds(60);
 
+    /// <summary>A server may ask for a wait, but not for one in which we would be taken for dead.</summary>
+    private static readonly TimeSpan s_longestAsked = TimeSpan.FromMinutes(1);
+
     private readonly KubeTransport _transport;
     private readonly InformerTimes _times;
     private readonly TimeProvider _clock;
@@ -210,7 +213,7 @@ internal abstract class Informer
         };
         if (e is KubeException { RetryAfter: { } asked } && asked > wait)
         {
-            wait = asked;
+            wait = asked < s_longestAsked ? asked : s_longestAsked;
         }
 
         _version = relist ? null : _version;
@@ -229,11 +232,21 @@ internal abstract class Informer
 }
 
 /// <summary>The informer of one kind.</summary>
-internal sealed class Informer<T>(Cache<T> cache, KubeTransport transport, InformerTimes times, TimeProvider clock, ILogger<Informer<T>> log)
-    : Informer(ResourceType.Of<T>().Path(cache.WatchNamespace), cache.LabelSelector, ResourceType.Of<T>().Kind, transport, times, clock, log)
+internal sealed class Informer<T> : Informer
     where T : class, IKubernetesObject<V1ObjectMeta>
 {
-    public override Task Synced => cache.Synced;
+    private readonly Cache<T> _cache;
+    private readonly ILogger _log;
+
+    public Informer(Cache<T> cache, KubeTransport transport, InformerTimes times, TimeProvider clock, ILogger<Informer<T>> log)
+        : base(ResourceType.Of<T>().Path(cache.WatchNamespace), cache.LabelSelector, ResourceType.Of<T>().Kind, transport, times, clock, log)
+    {
+        _cache = cache;
+        _log = log;
+        cache.IndexFailed = (index, item, e) => log.LogError(e, "Index {Index} of {Kind} {Key} failed", index, Kind, ObjectKey.Of(item));
+    }
+
+    public override Task Synced => _cache.Synced;
 
     protected override void OnList(IReadOnlyList<JsonElement> items, string resourceVersion)
     {
@@ -246,7 +259,7 @@ internal sealed class Informer<T>(Cache<T> cache, KubeTransport transport, Infor
             }
         }
 
-        cache.Replace(read, resourceVersion);
+        _cache.Replace(read, resourceVersion);
     }
 
     protected override void OnEvent(JsonElement item, bool deleted)
@@ -258,15 +271,15 @@ internal sealed class Informer<T>(Cache<T> cache, KubeTransport transport, Infor
 
         if (deleted)
         {
-            cache.ApplyDeleted(read);
+            _cache.ApplyDeleted(read);
         }
         else
         {
-            cache.Apply(read);
+            _cache.Apply(read);
         }
     }
 
-    protected override void OnBookmark(string resourceVersion) => cache.Advance(resourceVersion);
+    protected override void OnBookmark(string resourceVersion) => _cache.Advance(resourceVersion);
 
     private T? Read(JsonElement item)
     {
@@ -276,7 +289,7 @@ internal sealed class Informer<T>(Cache<T> cache, KubeTransport transport, Infor
             foreach (string fault in faults)
             {
                 RuntimeMetrics.Unreadable.WithLabels(Kind).Inc();
-                log.LogWarning("{Kind} {Key}: {Field} can't be read and was left out", Kind, ObjectKey.Of(read), fault);
+                _log.LogWarning("{Kind} {Key}: {Field} can't be read and was left out", Kind, ObjectKey.Of(read), fault);
             }
 
             return read;
@@ -284,7 +297,7 @@ internal sealed class Informer<T>(Cache<T> cache, KubeTransport transport, Infor
         catch (KubeException e)
         {
             RuntimeMetrics.Unreadable.WithLabels(Kind).Inc();
-            log.LogError("{Error}", e.Message);
+            _log.LogError("{Error}", e.Message);
             return null;
         }
     }

@@ -212,8 +212,21 @@ internal sealed class ControllerLoop<TEntity> : ControllerLoop
     {
         if (_gone.TryGetValue(key, out TEntity? gone))
         {
-            await _controller.DeletedAsync(gone, stop).ConfigureAwait(false);
+            // Taken off first: a controller that fails at this must not keep a successor of the name from being reconciled.
             _gone.TryRemove(KeyValuePair.Create(key, gone));
+            try
+            {
+                await _controller.DeletedAsync(gone, stop).ConfigureAwait(false);
+            }
+            catch
+            {
+                if (_cache.Get(key) is null)
+                {
+                    _gone.TryAdd(key, gone);
+                }
+
+                throw;
+            }
         }
 
         if (_cache.Get(key) is not { } cached)

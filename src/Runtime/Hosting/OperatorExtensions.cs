@@ -12,11 +12,13 @@ public static class OperatorExtensions
     /// Adds an operator to a host, once a host. Server and credentials are those of the pod, or of the kubeconfig outside of a cluster, unless a
     /// <see cref="KubernetesClientConfiguration"/> is registered. When the lease is lost the host is stopped and <see cref="Environment.ExitCode"/> is 1.
     /// </summary>
+    /// <exception cref="ArgumentException">The lease's times do not fit each other.</exception>
     public static IOperatorBuilder AddKubernetesOperator(this IServiceCollection services, Action<OperatorSettings>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(services);
         var settings = new OperatorSettings();
         configure?.Invoke(settings);
+        settings.Validate();
         var caches = new CacheSet();
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton(_ => KubernetesClientConfiguration.BuildDefaultConfig());

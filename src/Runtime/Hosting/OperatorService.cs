@@ -31,6 +31,12 @@ internal sealed class OperatorService(
         {
             // Asked to end before the caches were filled.
         }
+#pragma warning disable CA1031 // A bug of the runtime itself: the process must not live on as if it worked.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            end.WithFailure($"The operator broke down: {e}");
+        }
         finally
         {
             await watching.CancelAsync().ConfigureAwait(false);

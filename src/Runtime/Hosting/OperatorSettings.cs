@@ -3,7 +3,7 @@ namespace SandLabX.Runtime;
 /// <summary>What an operator can choose about its runtime.</summary>
 public sealed class OperatorSettings
 {
-    /// <summary>Name of the operator: of its lease (<c>&lt;name&gt;-leader</c>), of its writes' field manager and of its events' source.</summary>
+    /// <summary>Name of the operator: of its lease (<c>&lt;name&gt;-leader</c>), of its writes' field manager, of its events' source and in the server's audit log.</summary>
     public string Name { get; set; } = "operator";
 
     /// <summary>The operator's own namespace, where its lease lives.</summary>
@@ -15,10 +15,10 @@ public sealed class OperatorSettings
     /// <summary>Whether only the holder of a lease works; the others keep their caches warm. Default true.</summary>
     public bool LeaderElection { get; set; } = true;
 
-    /// <summary>How long others wait for a silent holder. Default 15 s, at least twice <see cref="RetryPeriod"/> and more than <see cref="RenewDeadline"/>.</summary>
+    /// <summary>How long others wait for a silent holder. Default 15 s, more than <see cref="RenewDeadline"/>.</summary>
     public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromSeconds(15);
 
-    /// <summary>How long a holder works on without a renewal. Default 10 s.</summary>
+    /// <summary>How long a holder works on without a renewal. Default 10 s, at least twice <see cref="RetryPeriod"/>.</summary>
     public TimeSpan RenewDeadline { get; set; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Time between renewals, and between tries to become the holder. Default 2 s.</summary>
@@ -41,4 +41,14 @@ public sealed class OperatorSettings
 
     /// <summary>Requests that may be sent at once after a calm time. Default 100.</summary>
     public int RequestBurst { get; set; } = 100;
+
+    /// <summary>Refuses times that do not fit each other.</summary>
+    internal void Validate()
+    {
+        if (RenewDeadline >= LeaseDuration || RetryPeriod * 2 > RenewDeadline || RetryPeriod <= TimeSpan.Zero)
+        {
+            throw new ArgumentException(
+                $"The lease needs RetryPeriod ({RetryPeriod}) at most half of RenewDeadline ({RenewDeadline}), and that less than LeaseDuration ({LeaseDuration}).");
+        }
+    }
 }

@@ -121,7 +121,7 @@ internal sealed class WorkQueue : IDisposable
 
     /// <summary>Asks for a run after a failure: later each time, until <see cref="Forget"/>.</summary>
     /// <param name="key">The key.</param>
-    /// <param name="atLeast">The server's own wish.</param>
+    /// <param name="atLeast">The server's own wish; no more than <see cref="LastRetry"/> of it is heeded.</param>
     public void AddRateLimited(ObjectKey key, TimeSpan atLeast = default)
     {
         TimeSpan delay;
@@ -133,7 +133,7 @@ internal sealed class WorkQueue : IDisposable
         }
 
         RuntimeMetrics.QueueRetries.WithLabels(Name).Inc();
-        AddAfter(key, delay > atLeast ? delay : atLeast);
+        AddAfter(key, delay > atLeast ? delay : atLeast < LastRetry ? atLeast : LastRetry);
     }
 
     /// <summary>The key did well: the next failure waits as short as a first one.</summary>

@@ -20,7 +20,7 @@ public sealed class GizmoController(KubeApi api, Cache<V1ConfigMap> maps, GizmoL
     public async Task<ReconciliationResult> ReconcileAsync(Gizmo entity, CancellationToken cancellationToken)
     {
         seen.Runs.Enqueue(entity);
-        await seen.Gate;
+        await seen.Gate.WaitAsync(cancellationToken);
         var key = ObjectKey.Of(entity);
         if (maps.Get(key) is not { } map)
         {
@@ -101,7 +101,7 @@ internal sealed class GizmoHost : IAsyncDisposable
 
     public Cache<Gizmo> Gizmos => _host.Services.GetRequiredService<Cache<Gizmo>>();
 
-    public CancellationToken Ended => _host.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopped;
+    public CancellationToken Stopping => _host.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
 
     public static async Task<GizmoHost> StartAsync(
         KubernetesClientConfiguration config, string space, bool election = false, string identity = "one", Action<IOperatorBuilder>? more = null)

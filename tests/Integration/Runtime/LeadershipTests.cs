@@ -34,12 +34,20 @@ public sealed class LeadershipTests(ApiServerFixture fixture)
         string space = await fixture.CreateNamespaceAsync();
         await using GizmoHost one = await GizmoHost.StartAsync(fixture.Config, space, election: true, identity: "one");
         await Eventually.BeTrueAsync(() => one.Elector.IsLeader, "it leads");
+        one.Log.Gate = new TaskCompletionSource().Task;
+        await fixture.Api.CreateAsync(Make.Gizmo(space, "a"), default);
+        await Eventually.BeTrueAsync(() => !one.Log.Runs.IsEmpty, "a reconcile runs");
         try
         {
             await fixture.Api.PatchAsync<V1Lease>(
                 new ObjectKey(space, "gizmo-operator-leader"), new JsonObject { ["spec"] = new JsonObject { ["holderIdentity"] = "thief" } }, default);
             await Eventually.BeTrueAsync(() => !one.Elector.IsLeader, "it does not lead any more");
             await Eventually.BeTrueAsync(() => Environment.ExitCode == 1, "the process fails");
+
+            // The work hangs and was not waited for.
+            await Eventually.BeTrueAsync(() => one.Stopping.IsCancellationRequested, "the host is asked to end");
+            await one.StopAsync().WaitAsync(TimeSpan.FromSeconds(5));
+            (await fixture.Api.GetAsync<V1ConfigMap>(new ObjectKey(space, "a"), default)).ShouldBeNull();
             (await fixture.Api.GetAsync<V1Lease>(new ObjectKey(space, "gizmo-operator-leader"), default))!.Spec.HolderIdentity.ShouldBe("thief");
         }
         finally

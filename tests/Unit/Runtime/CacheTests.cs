@@ -152,5 +152,18 @@ public sealed class CacheTests
         Should.Throw<InvalidOperationException>(() => _cache.ByIndex("nothing", "x"));
     }
 
+    [Fact]
+    public void An_index_with_a_bug_hides_no_object()
+    {
+        var failures = new List<string>();
+        _cache.IndexFailed = (index, item, _) => failures.Add(index + " " + item.Metadata.Name);
+        _cache.AddIndex("buggy", t => t.Metadata.Name == "bad" ? throw new InvalidOperationException("bug") : ["x"]);
+        _cache.Load([Given.Thing("good"), Given.Thing("bad", 2)], "2");
+        _cache.Count.ShouldBe(2);
+        _changes.Order().ShouldBe(["+bad", "+good"]);
+        _cache.ByIndex("buggy", "x").Count.ShouldBe(1);
+        failures.ShouldBe(["buggy bad"]);
+    }
+
     private IEnumerable<string> Names(string color) => _cache.ByIndex("color", color).Select(t => t.Metadata.Name).Order();
 }

@@ -207,6 +207,21 @@ public sealed class ControllerLoopTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_controller_that_fails_at_a_deletion_is_told_again_but_a_successor_does_not_wait_for_it()
+    {
+        int told = 0;
+        _controller.OnDeleted = () => ++told < 3 ? throw new InvalidOperationException("not now") : Task.CompletedTask;
+        await StartAsync([Given.Thing("a", 1, "one")]);
+        await Eventually.BeTrue(() => _controller.Runs.Count == 1, "it is reconciled");
+        _cache.ApplyDeleted(Given.Thing("a", 5, "one"));
+        await Eventually.BeTrue(() => told == 3, "it is told again");
+        _controller.OnDeleted = () => throw new InvalidOperationException("never");
+        _cache.Load([Given.Thing("a", 9, "two")], "9");
+        _cache.Load([Given.Thing("a", 19, "three")], "19");
+        await Eventually.BeTrue(() => _controller.Runs.Any(r => r.Metadata.Uid == "three"), "the successor is reconciled");
+    }
+
+    [Fact]
     public async Task A_wish_to_look_again_is_kept_and_replaced_by_the_next_result()
     {
         int runs = 0;
@@ -376,6 +391,8 @@ public sealed class ControllerLoopTests : IAsyncDisposable
 
         public Func<Thing, Task<ReconciliationResult>> OnReconcile { get; set; } = _ => Task.FromResult(ReconciliationResult.Success());
 
+        public Func<Task> OnDeleted { get; set; } = () => Task.CompletedTask;
+
         public Func<CancellationToken, Task>? WithToken { get; set; }
 
         public async Task<ReconciliationResult> ReconcileAsync(Thing entity, CancellationToken cancellationToken)
@@ -392,7 +409,7 @@ public sealed class ControllerLoopTests : IAsyncDisposable
         public Task DeletedAsync(Thing entity, CancellationToken cancellationToken)
         {
             Gone.Enqueue(entity);
-            return Task.CompletedTask;
+            return OnDeleted();
         }
     }
 

@@ -26,7 +26,7 @@ public sealed class GeneratorTests
         XmlDocs.Of(typeof(OperatorSettings).GetProperty(nameof(OperatorSettings.RetryPeriod))!)
             .ShouldBe("Time between renewals, and between tries to become the holder. Default 2 s.");
         XmlDocs.Of(typeof(OperatorSettings).GetProperty(nameof(OperatorSettings.Name))!)!.ShouldContain("(<name>-leader)");
-        XmlDocs.Of(typeof(OperatorSettings).GetProperty(nameof(OperatorSettings.LeaseDuration))!)!.ShouldContain("at least twice RetryPeriod");
+        XmlDocs.Of(typeof(OperatorSettings).GetProperty(nameof(OperatorSettings.LeaseDuration))!)!.ShouldContain("more than RenewDeadline");
     }
 
     [Fact]

@@ -151,6 +151,7 @@ public sealed class InformerTests : IAsyncDisposable
         {
             await FakeApi.Line(c, "ADDED", FakeApi.Thing("a", 11));
             await FakeApi.Raw(c, """{"type":"ADDED","object":""" + item[..30]);
+            await Eventually.BeTrue(() => _changes.Count == 1, "the whole line is taken in");
             c.Abort();
         }
     }

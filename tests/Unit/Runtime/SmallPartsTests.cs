@@ -261,6 +261,32 @@ public sealed class BackoffTests
     }
 }
 
+public sealed class OperatorSettingsTests
+{
+    [Theory]
+    [InlineData(15, 10, 2, true)]
+    [InlineData(10, 10, 2, false)]
+    [InlineData(15, 3, 2, false)]
+    [InlineData(15, 10, 0, false)]
+    public void Times_of_the_lease_must_fit_each_other(int duration, int deadline, int period, bool fit)
+    {
+        var settings = new OperatorSettings
+        {
+            LeaseDuration = TimeSpan.FromSeconds(duration),
+            RenewDeadline = TimeSpan.FromSeconds(deadline),
+            RetryPeriod = TimeSpan.FromSeconds(period),
+        };
+        if (fit)
+        {
+            Should.NotThrow(settings.Validate);
+        }
+        else
+        {
+            Should.Throw<ArgumentException>(settings.Validate);
+        }
+    }
+}
+
 public sealed class ResourceTypeTests
 {
     [Fact]
