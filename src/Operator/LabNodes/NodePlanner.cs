@@ -390,7 +390,8 @@ public static class NodePlanner
                 return;
             }
 
-            bool volume = draft.Claim is { } c && IsPending(c);
+            // A claim that waits for its first consumer is pending whatever the scheduler misses: its words say what that is.
+            bool volume = draft.Claim is { } c && IsPending(c) && scheduled.Message?.Contains("volume", StringComparison.OrdinalIgnoreCase) != false;
             draft.Phase(volume ? NodePhases.WaitingForVolume : NodePhases.Unschedulable);
             draft.Ready(false, volume ? "VolumePending" : "Unschedulable", scheduled.Message ?? "The scheduler found no place for the pod.");
             return;
