@@ -127,7 +127,6 @@ internal sealed class NodeDraft
         if (Seen.Pod is { } pod && Owns(pod))
         {
             end = NodeEnds.Read(pod, Now, LastWordOf(pod.Metadata.Uid));
-            TakeReport(pod);
         }
 
         if (end is null && Status.Pod?.Uid is { } uid && uid != Seen.Pod?.Metadata.Uid)
@@ -145,6 +144,11 @@ internal sealed class NodeDraft
         if (Status.Terminations?.Any(t => t.PodUid == end.PodUid) == true)
         {
             return;
+        }
+
+        if (Seen.Pod?.Metadata.Uid == end.PodUid)
+        {
+            TakeReport(Seen.Pod!);
         }
 
         end.StartedAt ??= end.PodUid == _before.Pod?.Uid ? _before.StartedAt : null;
@@ -179,7 +183,7 @@ internal sealed class NodeDraft
     public void BeginTimeline()
     {
         Status.Restarts?.NextAt = null;
-        if (_before.Phase != NodePhases.Starting || _before.Timeline is null || _before.Timeline.GuestRunning is not null)
+        if (_before.Phase != NodePhases.Starting || Status.Timeline is not { RunnerStarted: null, GuestRunning: null })
         {
             Status.Timeline = new LabNodeTimeline { Decided = NodeEnds.Instant(Now.UtcDateTime) };
         }
