@@ -44,7 +44,7 @@ public sealed class RestartTests(Space space, ITestOutputHelper output) : Scenar
         }
 
         (await Space.NodeNowAsync("off"))!.Status!.Phase.ShouldBe(NodePhases.Stopped, "what was off stays off");
-        (await Space.PodNowAsync("off")).ShouldBeNull();
+        (await Space.PodNowAsync("off")).ShouldBeNull("and gets no pod");
         await Lab.OperatorReadyAsync();
     }
 }

@@ -76,7 +76,9 @@ public static class NodeEnds
         else
         {
             end.Reason = PodFailed;
-            end.Message = $"The cluster ended the pod: {pod.Status?.Reason ?? ended?.Reason ?? "no reason given"}. {pod.Status?.Message}".TrimEnd();
+            // A kubelet that lost a container tells of it as a state before the present one.
+            V1ContainerStateTerminated? lost = ended ?? RunnerStatus(pod)?.LastState?.Terminated;
+            end.Message = $"The cluster ended the pod: {pod.Status?.Reason ?? lost?.Reason ?? "no reason given"}. {pod.Status?.Message ?? lost?.Message}".TrimEnd();
         }
 
         return end;
