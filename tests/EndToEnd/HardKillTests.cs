@@ -75,7 +75,8 @@ public sealed class HardKillTests(Space space, ITestOutputHelper output) : Scena
         foreach (Victim victim in victims)
         {
             V1Alpha1LabNode node = (await Space.NodeNowAsync(victim.Guest.Node))!;
-            node.Status!.Restarts!.Count.ShouldBe(4);
+            // At least one a kill; a start that a dead kubelet broke off counts too.
+            node.Status!.Restarts!.Count.ShouldBeInRange(4, 8);
             Output.WriteLine($"{victim.Guest.Node}: {victim.Synced} records; ends, newest first: {string.Join(", ", node.Status.Terminations!.Select(t => t.Reason))}");
         }
     }

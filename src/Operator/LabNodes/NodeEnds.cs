@@ -71,7 +71,7 @@ public static class NodeEnds
         {
             end.Reason = RunnerKilled;
             end.ExitCode = ended.ExitCode;
-            end.Message = $"The runner's container ended with code {ended.ExitCode} before it could say why.";
+            end.Message = $"The runner's container ended with code {ended.ExitCode} ({ended.Reason ?? "no reason given"}) before it could say why.";
         }
         else
         {
