@@ -54,6 +54,13 @@ internal sealed class NodeDraft
     /// <summary>The size that the spec asks for, in bytes; null for the image's.</summary>
     public long? WishedDiskBytes => Quantities.TryParse(Seen.Node.Spec.Disk.Size, out long bytes) ? bytes : null;
 
+    /// <summary>The size that the runner is told: the wish, where the claim has room for it. A claim that was made for less is not promised more.</summary>
+    public long? DiskBytesOn(V1PersistentVolumeClaim claim) =>
+        WishedDiskBytes is { } wish && claim.Spec.Resources?.Requests is { } requests && requests.TryGetValue("storage", out ResourceQuantity? room)
+        && room.ToDecimal() >= NodeObjects.ClaimBytes(wish)
+            ? wish
+            : null;
+
     /// <summary>The virtual size of the image a new disk would get, in bytes.</summary>
     public long? ImageVirtualSize => Seen.Image?.Status?.VirtualSizeBytes;
 

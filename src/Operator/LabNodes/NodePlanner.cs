@@ -341,7 +341,7 @@ public static class NodePlanner
         if (draft.Seen.Pod is null)
         {
             draft.Do(new Intent.CreatePod(NodeObjects.Pod(
-                draft.Seen.Node, claim, draft.WishedDiskBytes, draft.Status.Disk?.CreatedAt is not null, draft.Options)));
+                draft.Seen.Node, claim, draft.DiskBytesOn(claim), draft.Status.Disk?.CreatedAt is not null, draft.Options)));
         }
     }
 

@@ -216,6 +216,18 @@ public sealed class NodePlannerTests
         Condition(plan, ConditionTypes.ImageReady).Reason.ShouldBe("PinnedToDisk");
     }
 
+    [Theory]
+    [InlineData("2Gi", 2L * 1024 * 1024 * 1024)]
+    [InlineData("50Gi", null)]
+    public void A_disk_is_never_promised_more_than_its_claim_has_room_for(string size, long? told)
+    {
+        NodeObservation seen = Given.Running() with { Pod = null, Runner = null };
+        seen.Node.Spec.Disk.Size = size;
+        V1Pod pod = Plan(seen, Given.Now.AddHours(1)).Intents.OfType<Intent.CreatePod>().Single().Pod;
+        RunnerConfig config = JsonSerializer.Deserialize(pod.Spec.Containers[0].Env.Single().Value, ContractJson.Default.RunnerConfig)!;
+        config.DiskSizeBytes.ShouldBe(told);
+    }
+
     [Fact]
     public void An_unknown_image_is_named_and_nothing_is_made()
     {
