@@ -83,14 +83,20 @@ prune() {
 
 suite=bookworm
 
+indexed_sources() {
+  apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>> "$log" |
+    awk -v suite=$suite '$1 == "Debian" && $3 == "main" && ($2 == suite || $2 == suite "-updates" || $2 == suite "-security") { print "deb", $4, $2, $3 }' > "$sources" || true
+}
+
 # Images are made of Debian $suite, from where this machine gets its own packages when that is Debian $suite (a mirror, a
 # proxy), else from Debian's own servers. Sets: sources, a file for mmdebstrap; apt_options, what it is to tell apt.
 debian_sources() {
   sources=$work/sources.list
   apt_options=()
   if command -v apt-get > /dev/null; then
-    apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>> "$log" |
-      awk -v suite=$suite '$1 == "Debian" && $3 == "main" && ($2 == suite || $2 == suite "-updates" || $2 == suite "-security") { print "deb", $4, $2, $3 }' > "$sources" || true
+    indexed_sources
+    # A machine that never asked its mirror does not know what it has there.
+    if [[ ! -s $sources ]] && ((EUID == 0)) && apt-get -qq update >> "$log" 2>&1 < /dev/null; then indexed_sources; fi
     # How to get there: proxies, and what a machine with an odd clock or a frozen mirror has set.
     mapfile -t apt_options < <(apt-config dump | grep -E '^Acquire::((https?::|)(Proxy|Verify|CaInfo)|Check-Valid-Until|Check-Date|Retries)[^ ]* "[^"]+";$' | sed 's/^/--aptopt=/')
   fi
