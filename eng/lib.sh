@@ -8,6 +8,8 @@ export LC_ALL=C
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${SANDLABX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sandlabx}
+# Where the tool that builds container images keeps what lives no longer than the machine is up.
+container_runs=/run/sandlabx-buildah-$(sha256sum <<< "$cache" | cut -c1-12)
 me=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 me=${me#"$repo/"}
 began=$EPOCHREALTIME

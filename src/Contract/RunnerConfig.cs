@@ -64,6 +64,9 @@ public static class ContractNames
     /// <summary>Environment variable that carries the configuration as JSON.</summary>
     public const string ConfigVariable = "SANDLABX_CONFIG";
 
+    /// <summary>Environment variable that carries the UID of the runner's own pod.</summary>
+    public const string PodUidVariable = "SANDLABX_POD_UID";
+
     /// <summary>TCP port on which the runner answers <c>GET /readyz</c> (200 or 503) and <c>GET /v1/events</c> (newline-delimited <see cref="RunnerState"/>, the present one first).</summary>
     public const int Port = 7070;
 

@@ -9,6 +9,9 @@ public sealed record RunnerState
     /// <summary>When this state began, UTC.</summary>
     public required DateTimeOffset At { get; init; }
 
+    /// <summary>UID of the pod that the runner is in: an address can pass from one pod to another while somebody still listens. Null outside of pods.</summary>
+    public string? PodUid { get; init; }
+
     /// <summary>The accelerator in use; null until QEMU's start was decided.</summary>
     public AcceleratorReport? Accelerator { get; init; }
 

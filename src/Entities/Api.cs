@@ -49,4 +49,7 @@ public static class Annotations
 
     /// <summary>On an import's pod: a hash of what it was told, so that a corrected source replaces it.</summary>
     public const string ImportHash = Api.Group + "/import-hash";
+
+    /// <summary>On a LabNode's pod: a hash of what it took from the spec, so that a corrected spec replaces a pod that could not start.</summary>
+    public const string StartHash = Api.Group + "/start-hash";
 }

@@ -52,7 +52,7 @@ internal static class Program
         TimeProvider clock = TimeProvider.System;
         DateTimeOffset started = clock.GetUtcNow();
         RunnerSurroundings surroundings = RunnerSurroundings.Read();
-        var states = new StateHub(clock, Version);
+        var states = new StateHub(clock, Version, Environment.GetEnvironmentVariable(ContractNames.PodUidVariable));
         HttpServer? server = null;
         TerminationReport report;
         try

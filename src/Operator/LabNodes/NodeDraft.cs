@@ -265,7 +265,7 @@ internal sealed class NodeDraft
     }
 
     private static readonly ImmutableHashSet<string> s_steps =
-        ["Pending", "Starting", "StoppingGuest", "GuestEnding", "DeletingClaim", "Released", "ImageNotReady", "VolumePending", "ReplacingClaim"];
+        ["Pending", "Starting", "StoppingGuest", "GuestEnding", "DeletingClaim", "Released", "ImageNotReady", "VolumePending", "ReplacingClaim", "ReplacingPod"];
 
     private TerminationReport? LastWordOf(string podUid) => Seen.LastWord is { } word && word.PodUid == podUid ? word.Report : null;
 

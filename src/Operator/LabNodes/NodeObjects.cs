@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json;
 using k8s.Models;
 using SandLabX.Contract;
@@ -74,6 +76,11 @@ public static class NodeObjects
         },
     };
 
+    /// <summary>All that a pod takes from the spec and the installation, in short: a pod with another hash would be made otherwise today.</summary>
+    public static string StartHash(V1Alpha1LabNode node, OperatorOptions options) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Create(
+        CultureInfo.InvariantCulture,
+        $"{node.Spec.Cpus}\n{Quantities.Parse(node.Spec.Memory)}\n{node.Spec.Accelerator}\n{node.Spec.GracePeriodSeconds}\n{node.Spec.Disk.Size}\n{options.RunnerImage}\n{options.KvmResource}"))))[..16];
+
     /// <summary>The pod that runs the guest on the disk of <paramref name="claim"/>.</summary>
     /// <param name="node">The LabNode; its memory was checked to be a quantity.</param>
     /// <param name="claim">Its claim, with the annotations that say what the disk is.</param>
@@ -112,6 +119,7 @@ public static class NodeObjects
             Name = PodKey(node).Name,
             NamespaceProperty = node.Metadata.NamespaceProperty,
             Labels = NodeLabels(node),
+            Annotations = new Dictionary<string, string> { [Annotations.StartHash] = StartHash(node, options) },
             OwnerReferences = [OwnerOf(node)],
         };
         V1Container runner = pod.Spec.Containers[0];
@@ -160,7 +168,11 @@ public static class NodeObjects
                     Image = options.RunnerImage,
                     ImagePullPolicy = options.RunnerImagePullPolicy,
                     Args = [verb],
-                    Env = [new V1EnvVar { Name = ContractNames.ConfigVariable, Value = config }],
+                    Env =
+                    [
+                        new V1EnvVar { Name = ContractNames.ConfigVariable, Value = config },
+                        new V1EnvVar { Name = ContractNames.PodUidVariable, ValueFrom = new V1EnvVarSource { FieldRef = new V1ObjectFieldSelector { ApiVersion = "v1", FieldPath = "metadata.uid" } } },
+                    ],
                     Ports = [new V1ContainerPort { Name = "runner", ContainerPort = ContractNames.Port }],
                     Resources = resources,
                     SecurityContext = new V1SecurityContext

@@ -12,6 +12,9 @@ namespace SandLabX.Operator.LabNodes;
 /// </remarks>
 public static class NodePlanner
 {
+    /// <summary>How long a pod may be without a node before people are told: binding a fresh claim takes a second or two.</summary>
+    private static readonly TimeSpan s_schedulingPatience = TimeSpan.FromSeconds(5);
+
     /// <summary>The plan for one observation.</summary>
     /// <param name="seen">What is.</param>
     /// <param name="options">The installation's choices.</param>
@@ -117,13 +120,13 @@ public static class NodePlanner
                     : $"The guest is asked to power off; its plug is pulled after {draft.Seen.Node.Spec.GracePeriodSeconds} s.");
                 return;
             }
-            else if (!ReplacePendingClaim(draft))
-            {
-                Watch(draft, pod);
-                return;
-            }
             else
             {
+                if (!ReplacePendingClaim(draft) && !ReplaceOutdatedPod(draft, pod))
+                {
+                    Watch(draft, pod);
+                }
+
                 return;
             }
         }
@@ -299,6 +302,24 @@ public static class NodePlanner
         return true;
     }
 
+    /// <summary>A pod that never got to start anything is made anew when the spec was corrected since; one that started keeps what it has until its guest ends. True when that is under way.</summary>
+    private static bool ReplaceOutdatedPod(NodeDraft draft, V1Pod pod)
+    {
+        V1ContainerStateWaiting? waiting = NodeEnds.RunnerStatus(pod)?.State?.Waiting;
+        bool started = !string.IsNullOrEmpty(pod.Spec?.NodeName) && waiting?.Reason is null or "ContainerCreating" or "PodInitializing";
+        bool outdated = pod.Metadata.Annotations is { } notes && notes.TryGetValue(Annotations.StartHash, out string? hash)
+            && hash != NodeObjects.StartHash(draft.Seen.Node, draft.Options);
+        if (started || !outdated)
+        {
+            return false;
+        }
+
+        draft.DeletePod(pod);
+        draft.Phase(NodePhases.Starting);
+        draft.Ready(false, "ReplacingPod", "The pod had not started anything yet; it is made anew as the spec is now.");
+        return true;
+    }
+
     private static void DescribeUnknownClass(NodeDraft draft)
     {
         string? name = draft.Claim!.Spec.StorageClassName;
@@ -382,7 +403,12 @@ public static class NodePlanner
         }
 
         V1PodCondition? scheduled = pod.Status?.Conditions?.FirstOrDefault(c => c.Type == "PodScheduled");
-        if (scheduled is { Status: "False" })
+        if (scheduled is { Status: "False" } && pod.Metadata.CreationTimestamp is { } created && created + s_schedulingPatience > draft.Now.UtcDateTime)
+        {
+            // The scheduler says so of every pod whose claim is being bound: a status, and an event, that would be wrong a moment later.
+            draft.Again(created + s_schedulingPatience - draft.Now.UtcDateTime);
+        }
+        else if (scheduled is { Status: "False" })
         {
             if (draft.Claim is { } claim && IsPending(claim) && !draft.Seen.StorageClassKnown)
             {

@@ -152,6 +152,12 @@ public sealed class RunnerFollower : IDisposable
         {
             if (JsonSerializer.Deserialize(line.Span, ContractJson.Default.RunnerState) is { } state)
             {
+                if (state.PodUid is { } uid && uid != stream.Pod.Metadata.Uid)
+                {
+                    // The address is another pod's by now.
+                    return;
+                }
+
                 stream.Last = state;
                 Changed?.Invoke(stream.Pod);
             }

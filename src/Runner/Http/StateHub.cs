@@ -3,11 +3,11 @@ using SandLabX.Contract;
 namespace SandLabX.Runner.Http;
 
 /// <summary>The runner's present state. Readers wait for a change and then read the latest: a slow one skips states, and holds up nobody.</summary>
-internal sealed class StateHub(TimeProvider clock, string version)
+internal sealed class StateHub(TimeProvider clock, string version, string? podUid = null)
 {
     private readonly Lock _lock = new();
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private RunnerState _current = new() { Phase = RunnerPhases.Preparing, At = clock.GetUtcNow(), RunnerVersion = version };
+    private RunnerState _current = new() { Phase = RunnerPhases.Preparing, At = clock.GetUtcNow(), RunnerVersion = version, PodUid = podUid };
     private int _number;
 
     /// <summary>The present state, and its number: each change has the next one.</summary>

@@ -2,6 +2,7 @@ using System.Text.Json;
 using k8s.Models;
 using SandLabX.Contract;
 using SandLabX.Entities;
+using SandLabX.Operator;
 using SandLabX.Operator.Cluster;
 using SandLabX.Operator.LabNodes;
 using SandLabX.Runtime;
@@ -13,6 +14,21 @@ namespace SandLabX.Unit.Operator;
 public sealed class NodePlannerTests
 {
     private static Plan<LabNodeStatus> Plan(NodeObservation seen, DateTimeOffset? now = null) => NodePlanner.Plan(seen, Given.Options, now ?? Given.Now);
+
+    /// <summary>A node whose pod has found no place.</summary>
+    private static NodeObservation Starting(DateTimeOffset since)
+    {
+        NodeObservation seen = Given.Fresh();
+        seen = Given.After(seen, NodePlanner.Plan(seen, Given.Options, since));
+        seen.Pod!.Metadata.CreationTimestamp = since.UtcDateTime;
+        seen.Pod.Spec.NodeName = null;
+        seen.Pod.Status = new V1PodStatus
+        {
+            Phase = "Pending",
+            Conditions = [new V1PodCondition { Type = "PodScheduled", Status = "False", Message = "0/1 nodes are available: 1 Insufficient memory." }],
+        };
+        return seen;
+    }
 
     private static V1Condition Condition(Plan<LabNodeStatus> plan, string type) => plan.Status.Conditions!.First(c => c.Type == type);
 
@@ -224,7 +240,7 @@ public sealed class NodePlannerTests
         NodeObservation seen = Given.Running() with { Pod = null, Runner = null };
         seen.Node.Spec.Disk.Size = size;
         V1Pod pod = Plan(seen, Given.Now.AddHours(1)).Intents.OfType<Intent.CreatePod>().Single().Pod;
-        RunnerConfig config = JsonSerializer.Deserialize(pod.Spec.Containers[0].Env.Single().Value, ContractJson.Default.RunnerConfig)!;
+        RunnerConfig config = JsonSerializer.Deserialize(pod.Spec.Containers[0].Env.First(e => e.Name == ContractNames.ConfigVariable).Value, ContractJson.Default.RunnerConfig)!;
         config.DiskSizeBytes.ShouldBe(told);
     }
 
@@ -236,6 +252,54 @@ public sealed class NodePlannerTests
         Condition(plan, ConditionTypes.ImageReady).Reason.ShouldBe("ImageNotFound");
         Condition(plan, ConditionTypes.ImageReady).Message.ShouldContain("debian-12");
         plan.Intents.ShouldHaveSingleItem().ShouldBeOfType<Intent.Announce>().Warning.ShouldBeTrue();
+    }
+
+    [Fact]
+    public void A_pod_without_a_node_is_given_a_moment_before_people_are_told()
+    {
+        NodeObservation seen = Starting(Given.Now.AddSeconds(-1));
+
+        Plan<LabNodeStatus> early = Plan(seen);
+        early.Status.Phase.ShouldBe(NodePhases.Starting);
+        early.Intents.ShouldBeEmpty();
+        early.RequeueAfter.ShouldBe(TimeSpan.FromSeconds(4));
+
+        Plan<LabNodeStatus> late = NodePlanner.Plan(seen, Given.Options, Given.Now.AddSeconds(4));
+        late.Status.Phase.ShouldBe(NodePhases.Unschedulable);
+        Condition(late, ConditionTypes.Ready).Message.ShouldBe("0/1 nodes are available: 1 Insufficient memory.");
+    }
+
+    [Fact]
+    public void A_pod_that_found_no_node_is_made_anew_when_the_spec_is_corrected()
+    {
+        NodeObservation seen = Starting(Given.Now.AddSeconds(-60));
+        Plan(seen).Intents.OfType<Intent.DeletePod>().ShouldBeEmpty();
+
+        seen.Node.Spec.Memory = "256Mi";
+        Plan(seen).Intents.OfType<Intent.DeletePod>().ShouldHaveSingleItem().Uid.ShouldBe("pod-uid");
+    }
+
+    [Fact]
+    public void A_pod_whose_image_can_not_be_pulled_is_made_anew_when_the_runner_image_is_corrected()
+    {
+        NodeObservation seen = Starting(Given.Now.AddSeconds(-60));
+        seen.Pod!.Spec.NodeName = "node1";
+        seen.Pod.Status.Conditions = [];
+        seen.Pod.Status.ContainerStatuses =
+            [new V1ContainerStatus { Name = NodeObjects.ContainerName, State = new V1ContainerState { Waiting = new V1ContainerStateWaiting { Reason = "ErrImagePull", Message = "no such image" } } }];
+
+        Condition(Plan(seen), ConditionTypes.Ready).Reason.ShouldBe("ErrImagePull");
+        var corrected = new OperatorOptions { RunnerImage = "sandlabx.local/runner:there" };
+        NodePlanner.Plan(seen, corrected, Given.Now).Intents.OfType<Intent.DeletePod>().ShouldHaveSingleItem();
+    }
+
+    [Fact]
+    public void A_guest_that_runs_keeps_its_pod_when_the_spec_changes()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.Memory = "256Mi";
+
+        Plan(seen).Intents.OfType<Intent.DeletePod>().ShouldBeEmpty();
     }
 
     [Fact]

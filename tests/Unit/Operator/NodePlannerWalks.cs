@@ -52,7 +52,7 @@ public sealed class NodePlannerWalks
         /// <summary>One thing happens that the operator did not do.</summary>
         public void Happen()
         {
-            int what = random.Next(16);
+            int what = random.Next(17);
             Story.Add(what.ToString());
             _now += TimeSpan.FromSeconds(random.Next(0, 400));
             switch (what)
@@ -67,10 +67,11 @@ public sealed class NodePlannerWalks
                 case 7: _seen = _seen with { Image = random.Next(2) == 0 ? null : Given.Image(), BackingClaim = random.Next(3) == 0 ? null : Given.ImageClaim() }; break;
                 case 8 or 9 when _seen.Pod is { } pod: EndPod(pod); break;
                 case 10 when _seen.Pod is not null: _seen = _seen with { GonePod = random.Next(2) == 0 ? _seen.Pod : null, Pod = null, Runner = null }; break;
-                case 11 or 12 when _seen.Pod is { Metadata.DeletionTimestamp: null, Status.Phase: "Running" }: _seen = _seen with { Runner = Given.RunnerRunning }; break;
+                case 11 or 12 when _seen.Pod is { Metadata.DeletionTimestamp: null, Status.Phase: "Running", Spec.NodeName: not null }: _seen = _seen with { Runner = Given.RunnerRunning }; break;
                 case 13 when _seen.Pod is { Metadata.DeletionTimestamp: not null }: _seen = _seen with { Pod = null, Runner = null }; break;
                 case 14 when random.Next(6) == 0: Node.Metadata.DeletionTimestamp = _now.UtcDateTime; break;
                 case 15 when random.Next(4) == 0: _seen = _seen with { Claim = null }; break;
+                case 16 when _seen.Pod is { Spec.NodeName: null } pod: Place(pod); break;
                 default: break;
             }
 
@@ -98,6 +99,7 @@ public sealed class NodePlannerWalks
                 : plan.Intents.OfType<Intent.DeleteClaim>().Any() && _seen.Pod is not null ? "a disk was deleted under a pod"
                 : plan.Intents.OfType<Intent.CreateClaim>().Any() && (_seen.Claim is not null || _diskOnce) ? "law 7: a fresh disk in place of one that was"
                 : plan.Intents.OfType<Intent.DeletePod>().Any(d => d.Uid != _seen.Pod?.Metadata.Uid) ? "a delete of another pod"
+                : plan.Intents.OfType<Intent.DeletePod>().Any() && _seen.Runner is not null && !deleting && Node.Spec.PowerState == PowerStates.Running ? "a guest was stopped unasked"
                 : plan.Released && !deleting ? "released although nobody deletes it"
                 : plan.Released && _seen.Pod is not null ? "released while its pod lives"
                 : ready is null || string.IsNullOrEmpty(ready.Reason) || string.IsNullOrEmpty(ready.Message) ? "no reason given"
@@ -135,7 +137,7 @@ public sealed class NodePlannerWalks
                 next = intent switch
                 {
                     Intent.CreateClaim c => next with { Claim = Pending(c.Claim) },
-                    Intent.CreatePod => next with { Pod = Given.Pod(Given.Node(), p => p.Metadata.Uid = $"pod-{++_pods}"), Runner = null },
+                    Intent.CreatePod c => next with { Pod = Born(c.Pod), Runner = null },
                     Intent.DeletePod => next with { Pod = Terminating(next.Pod!) },
                     Intent.DeleteClaim => next with { Claim = null },
                     _ => next,
@@ -143,6 +145,25 @@ public sealed class NodePlannerWalks
             }
 
             _seen = next;
+        }
+
+        private V1Pod Born(V1Pod pod)
+        {
+            pod.Metadata.Uid = $"pod-{++_pods}";
+            pod.Metadata.CreationTimestamp = _now.UtcDateTime;
+            pod.Status = new V1PodStatus { Phase = "Pending", Conditions = [new V1PodCondition { Type = "PodScheduled", Status = "False", Message = "0/1 nodes are available" }] };
+            if (random.Next(4) != 0)
+            {
+                Place(pod);
+            }
+
+            return pod;
+        }
+
+        private static void Place(V1Pod pod)
+        {
+            pod.Spec.NodeName = "node1";
+            pod.Status = Given.Pod(Given.Node()).Status;
         }
 
         private V1Pod Terminating(V1Pod pod)
