@@ -19,6 +19,12 @@ public abstract record Intent
     /// <summary>Delete this very pod, with the grace it was made with.</summary>
     public sealed record DeletePod(ObjectKey Key, string Uid) : Intent;
 
+    /// <summary>Write what is wished of a guest on this very pod, as annotations.</summary>
+    public sealed record WishOfPod(ObjectKey Key, string Uid, IReadOnlyDictionary<string, string> Annotations) : Intent;
+
+    /// <summary>Ask for more room on this very claim, in bytes.</summary>
+    public sealed record GrowClaim(ObjectKey Key, string Uid, long Bytes) : Intent;
+
     /// <summary>Delete this very claim.</summary>
     public sealed record DeleteClaim(ObjectKey Key, string Uid) : Intent;
 
@@ -30,4 +36,5 @@ public abstract record Intent
 /// <param name="What">What was asked, such as "create pod labnode-a".</param>
 /// <param name="Kind">The kind of error.</param>
 /// <param name="Message">The server's words.</param>
-public sealed record Refusal(string What, KubeError Kind, string Message);
+/// <param name="OfGrowth">True when it was about more room on a claim: that stops nothing else.</param>
+public sealed record Refusal(string What, KubeError Kind, string Message, bool OfGrowth = false);

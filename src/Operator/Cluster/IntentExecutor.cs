@@ -1,6 +1,8 @@
+using System.Text.Json.Nodes;
 using k8s;
 using k8s.Models;
 using Microsoft.Extensions.Logging;
+using SandLabX.Entities;
 using SandLabX.Runtime;
 
 namespace SandLabX.Operator.Cluster;
@@ -22,7 +24,7 @@ public sealed class IntentExecutor(KubeApi api, ILogger<IntentExecutor> log)
             {
                 string what = Name(intent);
                 log.LogWarning("The API server refused to {What}: {Message}", what, e.Message);
-                return new Refusal(what, e.Kind, e.Message);
+                return new Refusal(what, e.Kind, e.Message, intent is Intent.GrowClaim);
             }
         }
 
@@ -40,6 +42,15 @@ public sealed class IntentExecutor(KubeApi api, ILogger<IntentExecutor> log)
         {
             Intent.CreateClaim create => api.CreateAsync(create.Claim, stop),
             Intent.CreatePod create => api.CreateAsync(create.Pod, stop),
+            Intent.WishOfPod wish => api.PatchAsync<V1Pod>(wish.Key, Wishes(wish), stop),
+            Intent.GrowClaim grow => api.PatchAsync<V1PersistentVolumeClaim>(
+                grow.Key,
+                new JsonObject
+                {
+                    ["metadata"] = new JsonObject { ["uid"] = grow.Uid },
+                    ["spec"] = new JsonObject { ["resources"] = new JsonObject { ["requests"] = new JsonObject { ["storage"] = Quantities.Format(grow.Bytes) } } },
+                },
+                stop),
             Intent.DeletePod delete => api.DeleteAsync<V1Pod>(delete.Key, delete.Uid, null, stop),
             Intent.DeleteClaim delete => api.DeleteAsync<V1PersistentVolumeClaim>(delete.Key, delete.Uid, null, stop),
             Intent.Announce tell => api.PublishEventAsync(about, tell.Warning ? "Warning" : "Normal", tell.Reason, tell.Message, stop),
@@ -47,10 +58,22 @@ public sealed class IntentExecutor(KubeApi api, ILogger<IntentExecutor> log)
         }).ConfigureAwait(false);
     }
 
+    /// <summary>With the UID, which can't be changed: a patch of another pod of the name is refused.</summary>
+    private static JsonObject Wishes(Intent.WishOfPod wish) => new()
+    {
+        ["metadata"] = new JsonObject
+        {
+            ["uid"] = wish.Uid,
+            ["annotations"] = new JsonObject(wish.Annotations.Select(a => KeyValuePair.Create(a.Key, (JsonNode?)a.Value))),
+        },
+    };
+
     private static string Name(Intent intent) => intent switch
     {
         Intent.CreateClaim create => $"create claim {create.Claim.Metadata.Name}",
         Intent.CreatePod create => $"create pod {create.Pod.Metadata.Name}",
+        Intent.WishOfPod wish => $"write {string.Join(", ", wish.Annotations.Select(a => $"{a.Key}={a.Value}"))} on pod {wish.Key.Name} (uid {wish.Uid})",
+        Intent.GrowClaim grow => $"grow claim {grow.Key.Name} (uid {grow.Uid}) to {Quantities.Format(grow.Bytes)}",
         Intent.DeletePod delete => $"delete pod {delete.Key.Name} (uid {delete.Uid})",
         Intent.DeleteClaim delete => $"delete claim {delete.Key.Name} (uid {delete.Uid})",
         Intent.Announce tell => $"announce {tell.Reason}",

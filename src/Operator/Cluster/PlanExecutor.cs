@@ -31,7 +31,7 @@ public sealed class PlanExecutor(KubeApi api, IntentExecutor intents, TimeProvid
         {
             Plan<TStatus> waiting = plan(entity, known.Refusal);
             TEntity seen = await api.PatchStatusAsync(entity, waiting.Status, stop).ConfigureAwait(false);
-            await intents.ApplyAsync(seen, waiting.Intents.Where(i => i is not (Intent.CreateClaim or Intent.CreatePod)), stop).ConfigureAwait(false);
+            await intents.ApplyAsync(seen, waiting.Intents.Where(i => i is not (Intent.CreateClaim or Intent.CreatePod or Intent.GrowClaim)), stop).ConfigureAwait(false);
             return ReconciliationResult.RequeueAfter(left);
         }
 

@@ -7,7 +7,7 @@ namespace SandLabX.Operator.LabNodes;
 /// <summary>Reconciles LabNodes: observe, plan, apply.</summary>
 [EntityRbac(typeof(V1Alpha1LabNode), Verbs = RbacVerb.Get | RbacVerb.List | RbacVerb.Watch | RbacVerb.Patch)]
 [GenericRbac(Groups = [Api.Group], Resources = ["labnodes/status", "labnodes/finalizers"], Verbs = RbacVerb.Get | RbacVerb.Patch | RbacVerb.Update)]
-[GenericRbac(Groups = [""], Resources = ["pods", "persistentvolumeclaims"], Verbs = RbacVerb.Get | RbacVerb.List | RbacVerb.Watch | RbacVerb.Create | RbacVerb.Delete)]
+[GenericRbac(Groups = [""], Resources = ["pods", "persistentvolumeclaims"], Verbs = RbacVerb.Get | RbacVerb.List | RbacVerb.Watch | RbacVerb.Create | RbacVerb.Patch | RbacVerb.Delete)]
 [GenericRbac(Groups = [""], Resources = ["events"], Verbs = RbacVerb.Create)]
 [GenericRbac(Groups = ["storage.k8s.io"], Resources = ["storageclasses"], Verbs = RbacVerb.Get | RbacVerb.List | RbacVerb.Watch)]
 public sealed class NodeController(NodeObserver observer, PlanExecutor executor, OperatorOptions options, TimeProvider clock)

@@ -131,7 +131,8 @@ public static class NodeEnds
         TerminationReasons.GuestPanicked or TerminationReasons.QemuCrashed =>
             restartPolicy == RestartPolicies.Never ? Verdict.StayOff : Verdict.Restart,
         TerminationReasons.OverlayMissing or TerminationReasons.OverlayCorrupt or TerminationReasons.OverlayChainUnexpected
-            or TerminationReasons.BackingMismatch or TerminationReasons.SizeBelowImage or TerminationReasons.InvalidConfiguration =>
+            or TerminationReasons.BackingMismatch or TerminationReasons.SizeBelowImage or TerminationReasons.InvalidConfiguration
+            or TerminationReasons.SavedStateUnusable =>
             Verdict.AskPerson,
         _ => Verdict.Restart,
     };

@@ -24,6 +24,15 @@ public static class NodeObjects
     /// <summary>Per virtual CPU: thread stacks and TCG's per-thread state.</summary>
     private const long OverheadPerCpuBytes = 8 * Quantities.MiB;
 
+    /// <summary>The runner's verb that runs a guest.</summary>
+    private const string RunVerb = "run";
+
+    /// <summary>The runner's verb that only sees to the disk.</summary>
+    private const string PrepareVerb = "prepare";
+
+    /// <summary>The memory of a pod that only sees to the disk: qemu-img's and the runner's, with the page cache of what they write.</summary>
+    private const long DiskOnlyMemory = 256 * Quantities.MiB;
+
     /// <summary>The user and group of every pod: nobody's on the host.</summary>
     private const long RunnerUser = 65532;
 
@@ -76,33 +85,55 @@ public static class NodeObjects
         },
     };
 
-    /// <summary>All that a pod takes from the spec and the installation, in short: a pod with another hash would be made otherwise today.</summary>
-    public static string StartHash(V1Alpha1LabNode node, OperatorOptions options) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Create(
+    /// <summary>All that a pod takes from the spec, and after a dot from the installation, in short: a pod with another hash would be made otherwise today.</summary>
+    public static string StartHash(V1Alpha1LabNode node, NodeStart start, OperatorOptions options) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{node.Spec.Cpus}\n{Quantities.Parse(node.Spec.Memory)}\n{node.Spec.Accelerator}\n{node.Spec.GracePeriodSeconds}\n{node.Spec.Disk.Size}\n{options.RunnerImage}\n{options.KvmResource}"))))[..16];
+        $"{Hash($"{start.Cpus}\n{start.MemoryBytes}\n{node.Spec.Accelerator}\n{node.Spec.GracePeriodSeconds}\n{node.Spec.Disk.Size}")}.{Hash($"{options.RunnerImage}\n{options.KvmResource}")}");
 
-    /// <summary>The pod that runs the guest on the disk of <paramref name="claim"/>.</summary>
-    /// <param name="node">The LabNode; its memory was checked to be a quantity.</param>
+    /// <summary>What is wished of the guest of a pod, as annotations that the kubelet shows to its runner.</summary>
+    public static IReadOnlyDictionary<string, string> Wishes(LabNodeSpec spec) => new Dictionary<string, string>
+    {
+        [Annotations.PowerWish] = spec.PowerState switch
+        {
+            PowerStates.Paused => PowerWishes.Paused,
+            PowerStates.Suspended => PowerWishes.Suspended,
+            _ => PowerWishes.Running,
+        },
+        [Annotations.ResetWish] = spec.ResetRevision ?? "",
+    };
+
+    /// <summary>Whether a pod was made for this revision, which one of its annotations notes; a pod without the annotation was made for none.</summary>
+    public static bool WasMadeFor(V1Pod pod, string annotation, string? revision) =>
+        (pod.Metadata.Annotations?.TryGetValue(annotation, out string? made) == true ? made : "") == (revision ?? "");
+
+    /// <summary>True for a pod that only sees to the disk and runs no guest.</summary>
+    public static bool IsDiskOnly(V1Pod pod) => pod.Spec?.Containers?.FirstOrDefault()?.Args?.FirstOrDefault() == PrepareVerb;
+
+    /// <summary>The pod that runs the guest on the disk of <paramref name="claim"/>, or only sees to that disk.</summary>
+    /// <param name="node">The LabNode.</param>
     /// <param name="claim">Its claim, with the annotations that say what the disk is.</param>
-    /// <param name="diskBytes">The size a new overlay gets; null for the image's.</param>
-    /// <param name="overlayExpected">True when the disk is known to have been made.</param>
+    /// <param name="start">What this very start is to be.</param>
     /// <param name="options">The installation's choices.</param>
-    public static V1Pod Pod(V1Alpha1LabNode node, V1PersistentVolumeClaim claim, long? diskBytes, bool overlayExpected, OperatorOptions options)
+    public static V1Pod Pod(V1Alpha1LabNode node, V1PersistentVolumeClaim claim, NodeStart start, OperatorOptions options)
     {
         IDictionary<string, string> disk = claim.Metadata.Annotations;
         string imageDirectory = $"{ContractNames.ImageDirectory}/{disk[Annotations.BackingImage]}";
-        long memory = Quantities.Parse(node.Spec.Memory) / Quantities.MiB * Quantities.MiB;
         var config = new RunnerConfig
         {
             Node = $"{node.Metadata.NamespaceProperty}/{node.Metadata.Name}",
             DiskId = disk[Annotations.DiskId],
             OverlayPath = OverlayPath(disk[Annotations.DiskId]),
-            OverlayExpected = overlayExpected,
-            DiskSizeBytes = diskBytes,
+            OverlayExpected = start.OverlayExpected,
+            DiskSizeBytes = start.DiskBytes,
+            DiskRevision = node.Spec.Disk.Revision ?? "",
+            KeepWiped = node.Spec.Disk.KeepWiped,
+            Repair = start.Repair,
+            SavedState = start.SavedState,
+            ResetRevision = node.Spec.ResetRevision ?? "",
             BackingPath = $"{imageDirectory}/{ContractNames.ImageFile}",
             BackingSha256 = disk[Annotations.BackingSha256],
-            Cpus = node.Spec.Cpus,
-            MemoryBytes = memory,
+            Cpus = start.Cpus,
+            MemoryBytes = start.MemoryBytes,
             Accelerator = node.Spec.Accelerator,
             GracePeriodSeconds = node.Spec.GracePeriodSeconds,
         };
@@ -110,21 +141,30 @@ public static class NodeObjects
         bool kvm = node.Spec.Accelerator != Accelerators.Tcg && options.KvmResource.Length > 0;
         V1Pod pod = RunnerPod(
             options,
-            "run",
+            start.DiskOnly ? PrepareVerb : RunVerb,
             JsonSerializer.Serialize(config, ContractJson.Default.RunnerConfig),
-            Resources(memory + Overhead(memory, node.Spec.Cpus), node.Spec.Cpus, kvm ? options.KvmResource : null),
+            start.DiskOnly
+                ? Resources(DiskOnlyMemory, 1, null)
+                : Resources(start.MemoryBytes + Overhead(start.MemoryBytes, start.Cpus), start.Cpus, kvm ? options.KvmResource : null),
             node.Spec.GracePeriodSeconds + FlushSeconds);
+        var notes = new Dictionary<string, string>(Wishes(node.Spec))
+        {
+            [Annotations.StartHash] = StartHash(node, start, options),
+            [Annotations.DiskRevision] = node.Spec.Disk.Revision ?? "",
+            [Annotations.RestartRevision] = node.Spec.RestartRevision ?? "",
+        };
         pod.Metadata = new V1ObjectMeta
         {
             Name = PodKey(node).Name,
             NamespaceProperty = node.Metadata.NamespaceProperty,
             Labels = NodeLabels(node),
-            Annotations = new Dictionary<string, string> { [Annotations.StartHash] = StartHash(node, options) },
+            Annotations = notes,
             OwnerReferences = [OwnerOf(node)],
         };
         V1Container runner = pod.Spec.Containers[0];
         runner.VolumeMounts.Add(new V1VolumeMount { Name = "disk", MountPath = ContractNames.OverlayDirectory });
         runner.VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = imageDirectory, ReadOnlyProperty = true });
+        runner.VolumeMounts.Add(new V1VolumeMount { Name = "wishes", MountPath = ContractNames.WishDirectory, ReadOnlyProperty = true });
         runner.ReadinessProbe = new V1Probe
         {
             // Kubernetes' own view, for Services and kubectl wait. The operator hears of readiness from the runner's
@@ -136,6 +176,11 @@ public static class NodeObjects
         };
         pod.Spec.Volumes.Add(ClaimVolume("disk", claim.Metadata.Name, readOnly: false));
         pod.Spec.Volumes.Add(ClaimVolume("image", disk[Annotations.BackingClaim], readOnly: true));
+        pod.Spec.Volumes.Add(new V1Volume
+        {
+            Name = "wishes",
+            DownwardAPI = new V1DownwardAPIVolumeSource { Items = [Wish(ContractNames.PowerFile, Annotations.PowerWish), Wish(ContractNames.ResetFile, Annotations.ResetWish)] },
+        });
         return pod;
     }
 
@@ -209,6 +254,11 @@ public static class NodeObjects
         Name = name,
         PersistentVolumeClaim = new V1PersistentVolumeClaimVolumeSource { ClaimName = claim, ReadOnlyProperty = readOnly ? true : null },
     };
+
+    private static V1DownwardAPIVolumeFile Wish(string file, string annotation) =>
+        new() { Path = file, FieldRef = new V1ObjectFieldSelector { ApiVersion = "v1", FieldPath = $"metadata.annotations['{annotation}']" } };
+
+    private static string Hash(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))[..16];
 
     private static Dictionary<string, string> NodeLabels(V1Alpha1LabNode node) => new()
     {

@@ -1,0 +1,217 @@
+using k8s.Models;
+using SandLabX.Contract;
+using SandLabX.Entities;
+using SandLabX.Operator.Cluster;
+
+namespace SandLabX.Operator.LabNodes;
+
+/// <content>What stands between a LabNode and its disk, and the start on it.</content>
+public static partial class NodePlanner
+{
+    /// <summary>True when a pod may be started on the disk; else phase and conditions say what is waited for.</summary>
+    private static bool DiskCanBeUsed(NodeDraft draft)
+    {
+        if (draft.Claim is null && draft.Status.Disk is { CreatedAt: not null } lost)
+        {
+            draft.Phase(NodePhases.Failed);
+            draft.Disk(false, "ClaimLost", $"Claim {lost.Claim}, which held disk {lost.Id}, is gone. Restore it (name, label {Labels.Node} and annotations included) and the LabNode goes on; to start over with a fresh disk, delete the LabNode and create it again.");
+            draft.ReadyAs(ConditionTypes.DiskReady);
+            return false;
+        }
+
+        if (draft.Claim?.Metadata.DeletionTimestamp is not null)
+        {
+            draft.Phase(NodePhases.WaitingForVolume);
+            draft.Disk(false, "ClaimTerminating", $"Claim {draft.Claim.Metadata.Name} is being deleted by something else. Nothing is started on it.");
+            draft.ReadyAs(ConditionTypes.DiskReady);
+            return false;
+        }
+
+        if (!ImageIsThere(draft))
+        {
+            return false;
+        }
+
+        if (draft.Seen.Node.Spec.Disk.Size is { } size && draft.Status.Disk?.CreatedAt is null
+            && draft.ImageVirtualSize is { } least && Quantities.TryParse(size, out long wish) && wish < least)
+        {
+            draft.Phase(NodePhases.Failed);
+            draft.Disk(false, TerminationReasons.SizeBelowImage, $"spec.disk.size is {size}, below the {Quantities.Format(least)} that image {draft.Seen.Node.Spec.Image} needs. Raise it to {Quantities.Format(least)} or more, or leave it out.");
+            draft.ReadyAs(ConditionTypes.DiskReady);
+            return false;
+        }
+
+        if (ReplacePendingClaim(draft))
+        {
+            return false;
+        }
+
+        if (draft.Claim is { } claim && IsPending(claim) && !draft.Seen.StorageClassKnown)
+        {
+            DescribeUnknownClass(draft);
+            return false;
+        }
+
+        return true;
+    }
+
+    private static bool ImageIsThere(NodeDraft draft)
+    {
+        if (draft.Claim is { } claim)
+        {
+            // The disk names its base itself; whatever became of the LabImage since, that claim is what it needs.
+            if (draft.Seen.BackingClaim is not null)
+            {
+                bool pinned = draft.Backing!.Image != draft.Seen.Node.Spec.Image;
+                draft.Image(true, pinned ? "PinnedToDisk" : "Ready", pinned
+                    ? $"The disk was made on image {draft.Backing.Image} and keeps it; spec.image is for a new disk."
+                    : $"{draft.Backing.Image}, {draft.Backing.Digest}.");
+                return true;
+            }
+
+            draft.Phase(NodePhases.WaitingForImage);
+            draft.Image(false, "BackingClaimMissing", $"Claim {draft.Backing!.Claim}, which holds the base image of claim {claim.Metadata.Name}, is gone. Import the same bytes again ({draft.Backing.Digest}) as LabImage {draft.Backing.Image}.");
+            draft.ReadyAs(ConditionTypes.ImageReady);
+            return false;
+        }
+
+        string name = draft.Seen.Node.Spec.Image;
+        if (draft.Seen.Image is not { } image)
+        {
+            draft.Phase(NodePhases.WaitingForImage);
+            draft.Image(false, "ImageNotFound", $"spec.image names LabImage {name}, which is not in namespace {draft.Seen.Node.Metadata.NamespaceProperty}. Create it, or name another.");
+            draft.ReadyAs(ConditionTypes.ImageReady);
+            return false;
+        }
+
+        if (image.Status is not { Phase: ImagePhases.Ready, Claim: not null, Digest: not null, VirtualSizeBytes: not null } || draft.Seen.BackingClaim is null)
+        {
+            V1Condition? why = image.Status?.Conditions?.FirstOrDefault(c => c.Type == ConditionTypes.Ready);
+            draft.Phase(NodePhases.WaitingForImage);
+            draft.Image(false, "ImageNotReady", image.Status?.Phase is ImagePhases.Failed or ImagePhases.BackOff
+                ? $"LabImage {name} failed: {why?.Message ?? image.Status.Phase}"
+                : $"LabImage {name} is being imported.");
+            draft.ReadyAs(ConditionTypes.ImageReady);
+            return false;
+        }
+
+        draft.Image(true, "Ready", $"{name}, {image.Status.Digest}.");
+        return true;
+    }
+
+    /// <summary>A claim that was never bound holds nothing: when the spec was corrected since, it is made anew. True when that is under way.</summary>
+    private static bool ReplacePendingClaim(NodeDraft draft)
+    {
+        if (draft.Claim is not { } claim || !IsPending(claim) || draft.Status.Disk?.CreatedAt is not null)
+        {
+            return false;
+        }
+
+        LabNodeDisk wish = draft.Seen.Node.Spec.Disk;
+        bool otherClass = wish.StorageClassName is not null && wish.StorageClassName != claim.Spec.StorageClassName;
+        bool dropped = wish.StorageClassName is null && !draft.Seen.StorageClassKnown && !string.IsNullOrEmpty(claim.Spec.StorageClassName);
+        if (!otherClass && !dropped)
+        {
+            return false;
+        }
+
+        if (draft.Alive is { } pod)
+        {
+            draft.DeletePod(pod);
+        }
+        else if (draft.Seen.Pod is null)
+        {
+            draft.DeleteClaim(claim);
+        }
+
+        draft.Phase(NodePhases.WaitingForVolume);
+        draft.Disk(false, "ReplacingClaim", $"Claim {claim.Metadata.Name} was never bound; it is made anew with the storage class that the spec names now.");
+        draft.ReadyAs(ConditionTypes.DiskReady);
+        return true;
+    }
+
+    private static void DescribeUnknownClass(NodeDraft draft)
+    {
+        string? name = draft.Claim!.Spec.StorageClassName;
+        draft.Phase(NodePhases.WaitingForVolume);
+        draft.Disk(false, string.IsNullOrEmpty(name) ? "NoDefaultStorageClass" : "StorageClassNotFound", string.IsNullOrEmpty(name)
+            ? "spec.disk.storageClassName is not set and the cluster has no default storage class. Name a class, or mark one as the default."
+            : $"spec.disk.storageClassName names {name}, which the cluster does not have. Name one of `kubectl get storageclass`, or create it.");
+        draft.ReadyAs(ConditionTypes.DiskReady);
+    }
+
+    private static void Start(NodeDraft draft)
+    {
+        draft.BeginTimeline();
+        draft.Status.RestartRevision = draft.Seen.Node.Spec.RestartRevision;
+        draft.Status.ResetRevision = draft.Seen.Node.Spec.ResetRevision;
+        draft.Phase(NodePhases.Starting);
+        draft.Disk(null, "Preparing", "The runner makes or checks the overlay.");
+        draft.Ready(false, "Starting", "The guest is being started.");
+        V1PersistentVolumeClaim? claim = draft.Claim;
+        if (claim is null)
+        {
+            LabImageStatus image = draft.Seen.Image!.Status!;
+            var backing = new LabNodeBacking { Image = draft.Seen.Node.Spec.Image, Claim = image.Claim, Digest = image.Digest };
+            claim = NodeObjects.Claim(draft.Seen.Node, backing, draft.WishedDiskBytes ?? image.VirtualSizeBytes!.Value, draft.Options);
+            draft.Do(new Intent.CreateClaim(claim));
+            draft.DescribeClaim(claim);
+            if (!draft.Seen.StorageClassKnown)
+            {
+                // The claim waits for its class; a pod on top would only wait beside it.
+                return;
+            }
+        }
+
+        if (draft.Seen.Refusal is { OfGrowth: false } refusal)
+        {
+            // Quota, limit ranges, admission: the server's words are the best there are.
+            draft.Phase(NodePhases.Unschedulable);
+            draft.Ready(false, "RefusedByServer", $"The API server refused to {refusal.What}: {refusal.Message}");
+            return;
+        }
+
+        if (draft.Seen.Pod is null)
+        {
+            draft.Do(new Intent.CreatePod(NodeObjects.Pod(draft.Seen.Node, claim, draft.StartOn(claim), draft.Options)));
+        }
+
+        GrowClaim(draft);
+    }
+
+    /// <summary>A disk that goes to another revision while its guest is to be off: a pod that only sees to the disk.</summary>
+    private static void PutToRevision(NodeDraft draft)
+    {
+        draft.Phase(NodePhases.Wiping);
+        draft.Ready(false, "Wiping", $"The disk goes to revision \"{draft.Seen.Node.Spec.Disk.Revision}\".");
+        if (draft.Seen.Pod is null && draft.Claim is { } claim)
+        {
+            draft.Do(new Intent.CreatePod(NodeObjects.Pod(draft.Seen.Node, claim, draft.StartOn(claim, diskOnly: true), draft.Options)));
+        }
+    }
+
+    /// <summary>A claim follows a larger disk.size; the API server refuses it where the storage class can't.</summary>
+    private static void GrowClaim(NodeDraft draft)
+    {
+        if (draft.Claim is { } claim && !IsPending(claim) && draft.WishedDiskBytes is { } wish && draft.DiskBytesOn(claim) is null && claim.Metadata.DeletionTimestamp is null)
+        {
+            draft.Do(new Intent.GrowClaim(NodeObjects.ClaimKey(draft.Seen.Node), claim.Metadata.Uid, NodeObjects.ClaimBytes(wish)));
+            if (draft.Seen.Refusal is { OfGrowth: true } refusal)
+            {
+                draft.Disk(draft.Status.Disk?.CreatedAt is null ? null : true, "GrowthRefused", $"spec.disk.size asks for more than claim {claim.Metadata.Name} has, and the API server refused to enlarge it: {refusal.Message} Use a storage class that allows expansion, or put disk.size back.");
+            }
+        }
+    }
+
+    /// <summary>A smaller disk.size changes nothing but what is said: the guest goes on with the disk that it has.</summary>
+    private static void RefuseToShrink(NodeDraft draft)
+    {
+        if (draft.Status.Disk is { CreatedAt: not null, VirtualSizeBytes: { } has } && draft.WishedDiskBytes is { } wish && wish < has)
+        {
+            draft.Ready(false, "SizeBelowDisk", $"spec.disk.size is {draft.Seen.Node.Spec.Disk.Size}, below the {Quantities.Format(has)} that the disk has. A disk never shrinks; put it back.");
+        }
+    }
+
+    private static bool IsPending(V1PersistentVolumeClaim claim) =>
+        string.IsNullOrEmpty(claim.Spec.VolumeName) && claim.Status?.Phase is null or "Pending";
+}

@@ -1,0 +1,185 @@
+using k8s.Models;
+using SandLabX.Contract;
+using SandLabX.Entities;
+using SandLabX.Operator.Cluster;
+
+namespace SandLabX.Operator.LabNodes;
+
+/// <content>What a pod that lives tells, and what is wished of it.</content>
+public static partial class NodePlanner
+{
+    /// <summary>How long a pod may be without a node before people are told: binding a fresh claim takes a second or two.</summary>
+    private static readonly TimeSpan s_schedulingPatience = TimeSpan.FromSeconds(5);
+
+    private static void Live(NodeDraft draft, V1Pod pod)
+    {
+        if (WhyStop(draft, pod) is { } why)
+        {
+            draft.DeletePod(pod);
+            draft.Phase(NodePhases.Stopping);
+            draft.Ready(false, why.Reason, why.Message);
+        }
+        else if (!ReplacePendingClaim(draft) && !ReplaceOutdatedPod(draft, pod))
+        {
+            Watch(draft, pod);
+        }
+    }
+
+    /// <summary>Why a pod that lives should not, or is on its way out already; null when it should live.</summary>
+    private static (string Reason, string Message)? WhyStop(NodeDraft draft, V1Pod pod)
+    {
+        LabNodeSpec spec = draft.Seen.Node.Spec;
+        string grace = $"its plug is pulled after {spec.GracePeriodSeconds} s";
+        return spec.PowerState == PowerStates.Stopped && !NodeObjects.IsDiskOnly(pod) ? ("StoppingGuest", $"The guest is asked to power off; {grace}.")
+            : !NodeObjects.WasMadeFor(pod, Annotations.DiskRevision, spec.Disk.Revision)
+                ? ("Wiping", $"The disk goes to revision \"{spec.Disk.Revision}\": the guest is asked to power off; {grace}.")
+            : !NodeObjects.WasMadeFor(pod, Annotations.RestartRevision, spec.RestartRevision) && !NodeObjects.IsDiskOnly(pod)
+                ? ("Restarting", $"spec.restartRevision changed: the guest is asked to power off and starts again; {grace}.")
+            : pod.Metadata.DeletionTimestamp is not null ? ("StoppingGuest", "Something else deleted the pod; what the spec asks for goes on when it is gone.")
+            : null;
+    }
+
+    /// <summary>Holds what the guest does against what is asked of it.</summary>
+    private static void DescribePower(NodeDraft draft, string phase, WishFault? fault)
+    {
+        string wish = draft.Seen.Node.Spec.PowerState;
+        if (fault is not null && fault.Wish == wish)
+        {
+            draft.Ready(false, fault.Reason, fault.Message);
+        }
+        else if (phase == NodePhases.Suspending || wish == PowerStates.Suspended)
+        {
+            draft.Ready(false, "Suspending", "The guest stands while its memory is being saved.");
+        }
+        else if (phase == NodePhases.Paused && wish == PowerStates.Paused)
+        {
+            draft.Ready(true, "Paused", "Paused, as spec.powerState asks.");
+        }
+        else if (phase == NodePhases.Paused)
+        {
+            draft.Ready(false, "Resuming", "The guest is told to go on.");
+        }
+        else if (wish == PowerStates.Paused)
+        {
+            draft.Ready(false, "Pausing", "The guest is told to stand.");
+        }
+    }
+
+    /// <summary>A pod that never got to start anything is made anew when the spec was corrected since; one that started keeps what it has until its guest ends. True when that is under way.</summary>
+    private static bool ReplaceOutdatedPod(NodeDraft draft, V1Pod pod)
+    {
+        V1ContainerStateWaiting? waiting = NodeEnds.RunnerStatus(pod)?.State?.Waiting;
+        bool started = !string.IsNullOrEmpty(pod.Spec?.NodeName) && waiting?.Reason is null or "ContainerCreating" or "PodInitializing";
+        bool outdated = draft.Claim is { } claim && pod.Metadata.Annotations is { } notes && notes.TryGetValue(Annotations.StartHash, out string? hash)
+            && hash != NodeObjects.StartHash(draft.Seen.Node, draft.StartOn(claim), draft.Options);
+        if (started || !outdated)
+        {
+            return false;
+        }
+
+        draft.DeletePod(pod);
+        draft.Phase(NodePhases.Starting);
+        draft.Ready(false, "ReplacingPod", "The pod had not started anything yet; it is made anew as the spec is now.");
+        return true;
+    }
+
+    /// <summary>A pod that lives and should: tells how far it is.</summary>
+    private static void Watch(NodeDraft draft, V1Pod pod)
+    {
+        RunnerState? runner = draft.Seen.Runner;
+        IReadOnlyDictionary<string, string> wishes = NodeObjects.Wishes(draft.Seen.Node.Spec);
+        if (!wishes.All(w => NodeObjects.WasMadeFor(pod, w.Key, w.Value)) && pod.Metadata.Annotations?.ContainsKey(Annotations.PowerWish) == true)
+        {
+            draft.Do(new Intent.WishOfPod(NodeObjects.PodKey(draft.Seen.Node), pod.Metadata.Uid, wishes));
+        }
+
+        if (runner?.Phase is RunnerPhases.Running or RunnerPhases.Paused or RunnerPhases.Suspending)
+        {
+            // Only now: what a runner told on the way would cost a status write a step.
+            draft.TakeRunner(pod, runner);
+        }
+
+        bool wasRunning = draft.Status.Phase is NodePhases.Running or NodePhases.Paused or NodePhases.Suspending && draft.Status.Pod?.Uid == pod.Metadata.Uid;
+        bool podReady = pod.Status?.Conditions?.Any(c => c is { Type: "Ready", Status: "True" }) == true;
+        if (runner is { Phase: RunnerPhases.Paused, IoError: { } error })
+        {
+            draft.Phase(NodePhases.Paused);
+            draft.Disk(false, error.NoSpace ? TerminationReasons.NoSpace : "IoError", error.NoSpace
+                ? $"Claim {draft.Claim?.Metadata.Name} is full; the guest is paused and loses nothing. Make room on the claim."
+                : $"The guest's disk failed: {error.Message}. The guest is paused.");
+            draft.ReadyAs(ConditionTypes.DiskReady);
+            draft.DescribePod(pod);
+            return;
+        }
+
+        if (runner is null && wasRunning)
+        {
+            // Nobody can ask it just now: what was true stays on record.
+            draft.MarkRunning(pod, draft.Status.Phase!);
+            DescribePower(draft, draft.Status.Phase!, null);
+            return;
+        }
+
+        if (runner?.Phase is RunnerPhases.Running or RunnerPhases.Paused or RunnerPhases.Suspending || (runner is null && podReady))
+        {
+            string phase = runner?.Phase switch
+            {
+                RunnerPhases.Paused => NodePhases.Paused,
+                RunnerPhases.Suspending => NodePhases.Suspending,
+                _ => NodePhases.Running,
+            };
+            draft.MarkRunning(pod, phase);
+            DescribePower(draft, phase, runner?.WishFault);
+            GrowClaim(draft);
+            return;
+        }
+
+        if (runner?.Phase is RunnerPhases.ShuttingDown or RunnerPhases.Ended)
+        {
+            draft.Phase(NodePhases.Stopping);
+            draft.Ready(false, "GuestEnding", "The guest ends; how is known when its pod has ended.");
+            return;
+        }
+
+        V1PodCondition? scheduled = pod.Status?.Conditions?.FirstOrDefault(c => c.Type == "PodScheduled");
+        if (scheduled is { Status: "False" } && pod.Metadata.CreationTimestamp is { } created && created + s_schedulingPatience > draft.Now.UtcDateTime)
+        {
+            // The scheduler says so of every pod whose claim is being bound: a status, and an event, that would be wrong a moment later.
+            draft.Again(created + s_schedulingPatience - draft.Now.UtcDateTime);
+        }
+        else if (scheduled is { Status: "False" })
+        {
+            if (draft.Claim is { } claim && IsPending(claim) && !draft.Seen.StorageClassKnown)
+            {
+                DescribeUnknownClass(draft);
+                return;
+            }
+
+            // A claim that waits for its first consumer is pending whatever the scheduler misses: its words say what that is.
+            bool volume = draft.Claim is { } c && IsPending(c) && scheduled.Message?.Contains("volume", StringComparison.OrdinalIgnoreCase) != false;
+            draft.Phase(volume ? NodePhases.WaitingForVolume : NodePhases.Unschedulable);
+            draft.Ready(false, volume ? "VolumePending" : "Unschedulable", scheduled.Message ?? "The scheduler found no place for the pod.");
+            return;
+        }
+
+        bool diskOnly = NodeObjects.IsDiskOnly(pod);
+        draft.Phase(diskOnly ? NodePhases.Wiping : NodePhases.Starting);
+        V1ContainerStateWaiting? waiting = NodeEnds.RunnerStatus(pod)?.State?.Waiting;
+        if (waiting?.Reason is not null and not ("ContainerCreating" or "PodInitializing"))
+        {
+            draft.Ready(false, waiting.Reason, waiting.Message ?? "The kubelet can't start the runner's container.");
+        }
+        else if (runner?.Phase == RunnerPhases.WaitingForLock)
+        {
+            draft.Ready(false, TerminationReasons.OverlayLocked, "Another process still holds the overlay; the runner waits for it.");
+        }
+        else if (diskOnly)
+        {
+            draft.Ready(false, "Wiping", $"The disk goes to revision \"{draft.Seen.Node.Spec.Disk.Revision}\".");
+        }
+        else
+        {
+            draft.Ready(false, "Starting", "The guest is being started.");
+        }
+    }
+}
