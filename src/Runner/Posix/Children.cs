@@ -150,8 +150,12 @@ internal sealed class Children : IDisposable
             int process = Native.Wait(-1, &status, 0);
             if (process < 0)
             {
-                // No child is left (or a signal came between): the next start wakes this.
-                _some.Wait();
+                // No child is left: the next start wakes this. A signal that came between says nothing about the children.
+                if (Marshal.GetLastPInvokeError() != Native.Interrupted)
+                {
+                    _some.Wait();
+                }
+
                 continue;
             }
 

@@ -49,6 +49,9 @@ internal static unsafe partial class Native
     [LibraryImport(Libc, EntryPoint = "socketpair", SetLastError = true)]
     internal static partial int SocketPair(int domain, int type, int protocol, int* pair);
 
+    /// <summary>EINTR.</summary>
+    internal const int Interrupted = 4;
+
     [LibraryImport(Libc, EntryPoint = "kill", SetLastError = true)]
     internal static partial int Signal(int process, int signal);
 

@@ -22,7 +22,8 @@ internal sealed class RunnerProcess : IAsyncDisposable
 
     private readonly StringBuilder _output = new();
     private readonly Task _copying;
-    private readonly Task<string> _errors;
+    private readonly StringBuilder _said = new();
+    private readonly Task _saying;
     private readonly string _folder;
 
     private RunnerProcess(Process process, string folder, bool unread)
@@ -30,7 +31,7 @@ internal sealed class RunnerProcess : IAsyncDisposable
         Process = process;
         _folder = folder;
         _copying = unread ? Task.CompletedTask : CopyAsync();
-        _errors = process.StandardError.ReadToEndAsync();
+        _saying = ListenAsync();
     }
 
     public Process Process { get; }
@@ -158,7 +159,15 @@ internal sealed class RunnerProcess : IAsyncDisposable
     public async Task<(TerminationReport Report, int ExitCode)> EndAsync()
     {
         using var limit = new CancellationTokenSource(Patience);
-        await Process.WaitForExitAsync(limit.Token);
+        try
+        {
+            await Process.WaitForExitAsync(limit.Token);
+        }
+        catch (OperationCanceledException e)
+        {
+            throw new InvalidOperationException($"The runner did not end. {await DescribeAsync()}", e);
+        }
+
         await _copying;
         byte[] report = await File.ReadAllBytesAsync(Path.Combine(_folder, "termination-log"), limit.Token);
         report.Length.ShouldBeLessThanOrEqualTo(ContractNames.TerminationMessageLimit);
@@ -217,8 +226,23 @@ internal sealed class RunnerProcess : IAsyncDisposable
 
     private async Task<string> DescribeAsync()
     {
-        string errors = Process.HasExited ? await _errors : "(still runs)";
-        return $"Console: {Output}\nErrors: {errors}";
+        string fate = Process.HasExited ? "It ended." : "It still runs.";
+        await Task.WhenAny(_saying, Task.Delay(TimeSpan.FromSeconds(1)));
+        lock (_said)
+        {
+            return $"{fate} Console: {Output}\nErrors: {_said}";
+        }
+    }
+
+    private async Task ListenAsync()
+    {
+        while (await Process.StandardError.ReadLineAsync() is { } line)
+        {
+            lock (_said)
+            {
+                _said.AppendLine(line);
+            }
+        }
     }
 
     private async Task CopyAsync()

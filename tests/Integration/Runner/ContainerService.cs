@@ -1,0 +1,128 @@
+using System.Diagnostics;
+using System.Net.Sockets;
+using DotNet.Testcontainers.Builders;
+using DotNet.Testcontainers.Configurations;
+using DotNet.Testcontainers.Images;
+
+namespace SandLabX.Integration.Runner;
+
+/// <summary>
+/// A container engine of the tests' own for Testcontainers: Podman behind its Docker-compatible socket, with a storage, sockets and settings in a folder
+/// of ours, so that no engine of the user's is touched. It holds the runner's image as eng/images/build made it.
+/// </summary>
+public sealed class ContainerService : IAsyncLifetime
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("sandlabx-containers-").FullName;
+    private Process? _service;
+
+    /// <summary>Why there is none, where that is so.</summary>
+    private string? _missing;
+
+    /// <summary>Skips the test where containers can't run.</summary>
+    public void Require() => Assert.SkipWhen(_missing is not null, _missing ?? "");
+
+    private string Socket => Path.Combine(_folder, "podman.sock");
+
+    private static string? Archive => Environment.GetEnvironmentVariable("SANDLABX_RUNNER_ARCHIVE");
+
+    private static string? Reference => Environment.GetEnvironmentVariable("SANDLABX_RUNNER_REFERENCE");
+
+    /// <summary>A container of the runner's image, restricted as the operator's pods are: not root, no capability, nothing to write to but what is mounted.</summary>
+    public ContainerBuilder Runner(params string[] arguments) => new ContainerBuilder(Reference!)
+        .WithDockerEndpoint(new Uri($"unix://{Socket}"))
+        .WithImagePullPolicy(PullPolicy.Never)
+        .WithCommand(arguments)
+        .WithTmpfsMount("/run/sandlabx")
+        .WithCreateParameterModifier(create =>
+        {
+            create.HostConfig!.ReadonlyRootfs = true;
+            create.HostConfig.CapDrop = ["ALL"];
+            create.HostConfig.SecurityOpt = ["no-new-privileges"];
+            create.HostConfig.NetworkMode = "none";
+        });
+
+    public async ValueTask InitializeAsync()
+    {
+        _missing = Archive is null || Reference is null ? "SANDLABX_RUNNER_ARCHIVE and SANDLABX_RUNNER_REFERENCE name no image of the runner; eng/test builds it."
+            : !Machine.IsOnPath("podman") || !Machine.IsOnPath("runc") ? "podman or runc is not on PATH; Debian has both."
+            : Environment.UserName != "root" ? "Only root may start containers here."
+            : null;
+        if (_missing is not null)
+        {
+            return;
+        }
+
+        // The reaper is a container from a registry; what it would do, this class does.
+        TestcontainersSettings.ResourceReaperEnabled = false;
+        await File.WriteAllTextAsync(Path.Combine(_folder, "containers.conf"), """
+            [containers]
+            default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+            netns = "none"
+            [engine]
+            runtime = "runc"
+            cgroup_manager = "cgroupfs"
+            events_logger = "file"
+            """);
+        (await PodmanAsync("load", "--quiet", "--input", Archive!)).ShouldContain(Reference!);
+        _service = Start("system", "service", "--time=0", $"unix://{Socket}");
+        for (int tries = 0; !await ListensAsync(); tries++)
+        {
+            (_service.HasExited || tries > 300).ShouldBeFalse("Podman's service does not answer.");
+            await Task.Delay(50);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_service is not null)
+        {
+            _service.Kill(entireProcessTree: true);
+            await _service.WaitForExitAsync();
+            _service.Dispose();
+            await PodmanAsync("rm", "--all", "--force");
+            await PodmanAsync("system", "reset", "--force");
+        }
+
+        if (Directory.Exists(_folder))
+        {
+            Directory.Delete(_folder, recursive: true);
+        }
+    }
+
+    private async Task<bool> ListensAsync()
+    {
+        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await probe.ConnectAsync(new UnixDomainSocketEndPoint(Socket));
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
+
+    private async Task<string> PodmanAsync(params string[] arguments)
+    {
+        using Process podman = Start(arguments);
+        Task<string> errors = podman.StandardError.ReadToEndAsync();
+        string output = await podman.StandardOutput.ReadToEndAsync();
+        await podman.WaitForExitAsync();
+        podman.ExitCode.ShouldBe(0, $"podman {string.Join(' ', arguments)}: {await errors}");
+        return output;
+    }
+
+    private Process Start(params string[] arguments)
+    {
+        var start = new ProcessStartInfo(
+            "podman",
+            [$"--root={_folder}/storage", $"--runroot={_folder}/run", $"--tmpdir={_folder}/tmp", "--storage-driver=overlay", .. arguments])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["CONTAINERS_CONF"] = Path.Combine(_folder, "containers.conf");
+        return Process.Start(start)!;
+    }
+}
