@@ -80,7 +80,7 @@ internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, 
         using QemuProcess qemu = await StartAsync(config, accelerator, children, diskLock).ConfigureAwait(false);
         using var console = new ConsoleHub(qemu.Serial, surroundings.RunDirectory);
         states.Change(state => state with { Phase = RunnerPhases.Starting, Timeline = state.Timeline! with { QemuStarted = clock.GetUtcNow() } });
-        var session = new GuestSession(config, qemu, states, clock);
+        var session = new GuestSession(config, qemu, new Wishes(surroundings.WishDirectory, config.ResetRevision), states, clock);
         (GuestEnd end, int exitCode) = await session.RunAsync(shutdown.Asked).ConfigureAwait(false);
         if (exitCode == 0)
         {

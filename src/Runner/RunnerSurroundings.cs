@@ -8,7 +8,8 @@ namespace SandLabX.Runner;
 /// <param name="TerminationPath">Where the last word goes; <c>SANDLABX_TERMINATION_LOG</c>.</param>
 /// <param name="Port">The port of the HTTP server; <c>SANDLABX_PORT</c>. With 0 a free one is taken and written to the file <c>port</c> in the folder.</param>
 /// <param name="LockLimit">How long a disk that another process holds is waited for; <c>SANDLABX_LOCK_SECONDS</c>.</param>
-internal sealed record RunnerSurroundings(string RunDirectory, string TerminationPath, int Port, TimeSpan LockLimit)
+/// <param name="WishDirectory">Folder of the wishes; <c>SANDLABX_WISH_DIR</c>.</param>
+internal sealed record RunnerSurroundings(string RunDirectory, string TerminationPath, int Port, TimeSpan LockLimit, string WishDirectory)
 {
     // A successor waits out the end of its predecessor: a flush of a disk, seconds; never a pod that was forgotten.
     private const int LockSeconds = 120;
@@ -18,7 +19,8 @@ internal sealed record RunnerSurroundings(string RunDirectory, string Terminatio
         Text("SANDLABX_RUN_DIR") ?? ContractNames.RunDirectory,
         Text("SANDLABX_TERMINATION_LOG") ?? ContractNames.TerminationMessagePath,
         Number("SANDLABX_PORT") ?? ContractNames.Port,
-        TimeSpan.FromSeconds(Number("SANDLABX_LOCK_SECONDS") ?? LockSeconds));
+        TimeSpan.FromSeconds(Number("SANDLABX_LOCK_SECONDS") ?? LockSeconds),
+        Text("SANDLABX_WISH_DIR") ?? ContractNames.WishDirectory);
 
     private static string? Text(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } text ? text : null;
 

@@ -38,6 +38,12 @@ internal abstract record GuestEvent
     /// <summary>The claim has room again.</summary>
     internal sealed record RoomFound : GuestEvent;
 
+    /// <summary>It is wished that the guest stands, or no longer wished.</summary>
+    internal sealed record PauseWished(bool Pause) : GuestEvent;
+
+    /// <summary>It is wished that the machine is reset, once.</summary>
+    internal sealed record ResetWished : GuestEvent;
+
     /// <summary>QEMU's process ended.</summary>
     internal sealed record QemuEnded(int ExitCode, string Errors) : GuestEvent;
 }
@@ -50,6 +56,12 @@ internal enum GuestCommand
 
     /// <summary>Let a paused guest run.</summary>
     Continue,
+
+    /// <summary>Let the guest's processors stand.</summary>
+    Pause,
+
+    /// <summary>Press the reset button.</summary>
+    Reset,
 
     /// <summary>End QEMU, its disk flushed.</summary>
     Quit,
@@ -76,6 +88,9 @@ internal sealed record GuestLife
 
     /// <summary>The runner was told to end.</summary>
     internal bool StopWasAsked { get; init; }
+
+    /// <summary>It is wished that the guest stands.</summary>
+    internal bool PauseIsWished { get; init; }
 
     /// <summary>The disk error that paused the guest.</summary>
     internal IoErrorReport? IoError { get; init; }
@@ -109,7 +124,7 @@ internal sealed record GuestLife
         {
             GuestEvent.Connected connected => OnConnected(connected.Status),
             GuestEvent.Stopped => (this with { IsRunning = false }, s_nothing),
-            GuestEvent.Resumed => (this with { IsRunning = true, HasRun = true, IoError = null }, s_nothing),
+            GuestEvent.Resumed => (this with { IsRunning = true, HasRun = true, IoError = null }).Obey(),
             GuestEvent.Shutdown { ByGuest: true } => OnEnd(StopWasAsked
                 ? new(TerminationReasons.HostShutdown, "The guest was asked to power off and did.")
                 : new(TerminationReasons.GuestShutdown, "The guest powered itself off.")),
@@ -123,7 +138,9 @@ internal sealed record GuestLife
             GuestEvent.AskAgain => Ask(),
             GuestEvent.GraceOver => OnEnd(new(
                 TerminationReasons.HostPowerOff, "The guest was asked to power off, did not within its grace period, and its plug was pulled.")),
-            GuestEvent.RoomFound when IoError is { NoSpace: true } && End is null => (this, [GuestCommand.Continue]),
+            GuestEvent.RoomFound when IoError is { NoSpace: true } && End is null => PauseIsWished ? (this with { IoError = null }, s_nothing) : (this, [GuestCommand.Continue]),
+            GuestEvent.PauseWished wish => (this with { PauseIsWished = wish.Pause }).Obey(),
+            GuestEvent.ResetWished => (this, IsConnected && End is null && !StopWasAsked ? [GuestCommand.Reset] : s_nothing),
             GuestEvent.QemuEnded ended => (this with { QemuIsGone = true, IsRunning = false, End = End ?? EndOf(ended) }, s_nothing),
             _ => (this, s_nothing),
         };
@@ -137,15 +154,24 @@ internal sealed record GuestLife
             // What happened before the monitor answered is known by the state it led to.
             "shutdown" => connected.On(new GuestEvent.Shutdown(ByGuest: true, "guest-shutdown")),
             "guest-panicked" => connected.On(new GuestEvent.Panicked()),
-            "running" => (connected with { IsRunning = true, HasRun = true }).Ask(),
+            "running" => (connected with { IsRunning = true, HasRun = true }).AskOrObey(),
             "prelaunch" or "inmigrate" => (connected, s_nothing),
-            _ => (connected with { HasRun = true }).Ask(),
+            _ => (connected with { HasRun = true }).AskOrObey(),
         };
     }
 
     /// <summary>A first end stands: what follows it (QEMU's own exit, say) is its consequence.</summary>
     private (GuestLife, IReadOnlyList<GuestCommand>) OnEnd(GuestEnd end) =>
         End is null ? (this with { End = end, IsRunning = false }, [GuestCommand.Quit]) : (this, s_nothing);
+
+    private (GuestLife, IReadOnlyList<GuestCommand>) AskOrObey() => StopWasAsked ? Ask() : Obey();
+
+    /// <summary>Lets the guest stand or go on, as is wished. Who is asked to power off has to run, and who stands for want of room goes on when there is some.</summary>
+    private (GuestLife, IReadOnlyList<GuestCommand>) Obey() =>
+        (this, !IsConnected || StopWasAsked || End is not null || !HasRun || IoError is not null ? s_nothing
+            : PauseIsWished && IsRunning ? [GuestCommand.Pause]
+            : !PauseIsWished && !IsRunning ? [GuestCommand.Continue]
+            : s_nothing);
 
     /// <summary>Presses the power button, if that is what is wanted and there is a way to.</summary>
     private (GuestLife, IReadOnlyList<GuestCommand>) Ask() =>

@@ -14,11 +14,15 @@ internal sealed class GuestSession
     private static readonly TimeSpan s_quitLimit = TimeSpan.FromSeconds(10);
 
     private static readonly TimeSpan s_lookForRoom = TimeSpan.FromSeconds(2);
+
+    // The kubelet takes about a second to show a changed annotation; this adds little to it, and two small files are quickly read.
+    private static readonly TimeSpan s_lookForWishes = TimeSpan.FromMilliseconds(250);
     private const long RoomNeeded = 16L * 1024 * 1024;
 
     private readonly Channel<GuestEvent> _events = Channel.CreateUnbounded<GuestEvent>(new UnboundedChannelOptions { SingleReader = true });
     private readonly RunnerConfig _config;
     private readonly QemuProcess _qemu;
+    private readonly Wishes _wishes;
     private readonly StateHub _states;
     private readonly TimeProvider _clock;
 
@@ -27,8 +31,9 @@ internal sealed class GuestSession
 
     private bool _looksForRoom;
 
-    internal GuestSession(RunnerConfig config, QemuProcess qemu, StateHub states, TimeProvider clock)
+    internal GuestSession(RunnerConfig config, QemuProcess qemu, Wishes wishes, StateHub states, TimeProvider clock)
     {
+        _wishes = wishes;
         _config = config;
         _qemu = qemu;
         _states = states;
@@ -43,7 +48,8 @@ internal sealed class GuestSession
         using var over = new CancellationTokenSource();
         Task<GuestEvent.QemuEnded> ended = AwaitEndAsync();
         _ = FollowMonitorAsync(over.Token);
-        var life = new GuestLife();
+        var life = new GuestLife { PauseIsWished = _wishes.ReadPause() };
+        _ = EveryAsync(s_lookForWishes, () => _wishes.Changed(), over.Token);
 
         // Also for a signal that came long before: the registration then runs at once.
         await using CancellationTokenRegistration asked = stop.Register(() => _events.Writer.TryWrite(new GuestEvent.StopAsked()));
@@ -127,6 +133,7 @@ internal sealed class GuestSession
             Phase = phase,
             IoError = life.IoError,
             Resets = life.Resets,
+            ResetRevision = _wishes.ResetDone,
             Timeline = life.HasRun && state.Timeline is { GuestRunning: null } timeline ? timeline with { GuestRunning = _clock.GetUtcNow() } : state.Timeline,
         });
     }
@@ -177,6 +184,12 @@ internal sealed class GuestSession
                 break;
             case GuestCommand.Continue:
                 await _qemu.Monitor.SendAsync("cont").ConfigureAwait(false);
+                break;
+            case GuestCommand.Pause:
+                await _qemu.Monitor.SendAsync("stop").ConfigureAwait(false);
+                break;
+            case GuestCommand.Reset:
+                await _qemu.Monitor.SendAsync("system_reset").ConfigureAwait(false);
                 break;
             case GuestCommand.Quit:
                 Log.Line("guest.end", ("reason", life.End?.Reason));

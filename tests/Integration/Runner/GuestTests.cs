@@ -163,6 +163,47 @@ public sealed class GuestTests
     }
 
     [Fact]
+    public async Task Wishes_make_it_stand_go_on_and_reset_once()
+    {
+        using Lab lab = await Lab.MakeAsync();
+        string wishes = Directory.CreateDirectory(Path.Combine(lab.Folder, "wishes")).FullName;
+        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.ResetFile), "before");
+        await using RunnerProcess runner = lab.Run(config => config with { ResetRevision = "before", GracePeriodSeconds = 0 }, environment: ("SANDLABX_WISH_DIR", wishes));
+        await runner.SeesAsync(BootSector.Greeting);
+
+        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
+        RunnerState paused = await runner.UntilPhaseAsync(RunnerPhases.Paused);
+        paused.IoError.ShouldBeNull();
+        (paused.Resets, paused.ResetRevision).ShouldBe((0, "before"));
+        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Running);
+        await runner.UntilPhaseAsync(RunnerPhases.Running);
+
+        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.ResetFile), "1");
+        await runner.UntilAsync(state => state is { Resets: >= 1, ResetRevision: "1" });
+
+        // A wish that is taken back is none; and one that asks to stand and to be reset gets both.
+        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
+        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.ResetFile), "2");
+        await runner.UntilAsync(state => state is { Phase: RunnerPhases.Paused, ResetRevision: "2", Resets: >= 2 });
+        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), "");
+        await runner.UntilPhaseAsync(RunnerPhases.Running);
+        await Lab.StopAsync(runner);
+    }
+
+    [Fact]
+    public async Task A_guest_that_stands_is_let_go_to_power_off()
+    {
+        using Lab lab = await Lab.MakeAsync();
+        string wishes = Directory.CreateDirectory(Path.Combine(lab.Folder, "wishes")).FullName;
+        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
+        await using RunnerProcess runner = lab.Run(config => config with { GracePeriodSeconds = 1 }, environment: ("SANDLABX_WISH_DIR", wishes));
+        await runner.UntilPhaseAsync(RunnerPhases.Paused);
+        runner.Signal(Terminate);
+
+        await runner.EndsForAsync(TerminationReasons.HostPowerOff);
+    }
+
+    [Fact]
     public async Task The_console_serves_many_clients_and_late_ones_see_the_last_lines()
     {
         using Lab lab = await Lab.MakeAsync();

@@ -23,6 +23,38 @@ public class GuestLifeTests
         After(new GuestEvent.Connected("prelaunch"), new GuestEvent.Resumed()).Phase.ShouldBe(RunnerPhases.Running);
     }
 
+    [Fact]
+    public void A_guest_stands_and_goes_on_as_is_wished()
+    {
+        Commands(s_running, new GuestEvent.PauseWished(true)).ShouldBe([GuestCommand.Pause]);
+        Commands(s_running, new GuestEvent.PauseWished(true), new GuestEvent.Stopped(), new GuestEvent.PauseWished(false)).ShouldBe([GuestCommand.Continue]);
+        After(s_running, new GuestEvent.PauseWished(true), new GuestEvent.Stopped()).Phase.ShouldBe(RunnerPhases.Paused);
+
+        // Whoever let it go on: it stands again. And one that was to stand from the first stands as soon as it runs.
+        Commands(s_running, new GuestEvent.PauseWished(true), new GuestEvent.Stopped(), new GuestEvent.Resumed()).ShouldBe([GuestCommand.Pause]);
+        (new GuestLife { PauseIsWished = true }).On(s_running).Commands.ShouldBe([GuestCommand.Pause]);
+    }
+
+    [Fact]
+    public void Room_on_a_full_claim_lets_no_guest_go_on_that_is_to_stand()
+    {
+        GuestEvent[] paused = [s_running, s_full, new GuestEvent.Stopped(), new GuestEvent.PauseWished(true)];
+        Commands([.. paused, new GuestEvent.RoomFound()]).ShouldBeEmpty();
+        Commands([.. paused, new GuestEvent.RoomFound(), new GuestEvent.PauseWished(false)]).ShouldBe([GuestCommand.Continue]);
+
+        // And a wish to go on makes no room.
+        Commands([.. paused, new GuestEvent.PauseWished(false)]).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void A_reset_is_for_a_guest_that_lives_and_is_to_live()
+    {
+        Commands(s_running, new GuestEvent.ResetWished()).ShouldBe([GuestCommand.Reset]);
+        Commands(new GuestEvent.ResetWished()).ShouldBeEmpty();
+        Commands(s_running, s_stop, new GuestEvent.ResetWished()).ShouldBeEmpty();
+        Commands(s_running, s_off, new GuestEvent.ResetWished()).ShouldBeEmpty();
+    }
+
     [Theory]
     [InlineData("shutdown", TerminationReasons.GuestShutdown)]
     [InlineData("guest-panicked", TerminationReasons.GuestPanicked)]
