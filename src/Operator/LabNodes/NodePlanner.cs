@@ -15,6 +15,9 @@ public static class NodePlanner
     /// <summary>How long a pod may be without a node before people are told: binding a fresh claim takes a second or two.</summary>
     private static readonly TimeSpan s_schedulingPatience = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a ready pod's runner may be silent before the readiness alone is believed.</summary>
+    private static readonly TimeSpan s_runnerPatience = TimeSpan.FromSeconds(3);
+
     /// <summary>The plan for one observation.</summary>
     /// <param name="seen">What is.</param>
     /// <param name="options">The installation's choices.</param>
@@ -377,7 +380,15 @@ public static class NodePlanner
         }
 
         bool wasRunning = draft.Status.Phase is NodePhases.Running or NodePhases.Paused && draft.Status.Pod?.Uid == pod.Metadata.Uid;
-        bool podReady = pod.Status?.Conditions?.Any(c => c is { Type: "Ready", Status: "True" }) == true;
+        V1PodCondition? ready = pod.Status?.Conditions?.FirstOrDefault(c => c is { Type: "Ready", Status: "True" });
+        bool podReady = ready is not null;
+        if (runner is null && !wasRunning && ready?.LastTransitionTime is { } since && since + s_runnerPatience > draft.Now.UtcDateTime)
+        {
+            // The runner itself tells more than the pod's readiness, a moment later.
+            draft.Again(since + s_runnerPatience - draft.Now.UtcDateTime);
+            podReady = false;
+        }
+
         if (runner is { Phase: RunnerPhases.Paused, IoError: { } error })
         {
             draft.Phase(NodePhases.Paused);

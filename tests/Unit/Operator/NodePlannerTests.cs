@@ -92,6 +92,20 @@ public sealed class NodePlannerTests
     }
 
     [Fact]
+    public void The_runner_of_a_pod_that_just_became_ready_is_given_a_moment_to_speak_for_itself()
+    {
+        NodeObservation seen = Given.Fresh();
+        seen = Given.After(seen, Plan(seen));
+        seen.Pod!.Status.Conditions = [new V1PodCondition { Type = "Ready", Status = "True", LastTransitionTime = Given.Now.UtcDateTime }];
+
+        Plan<LabNodeStatus> early = Plan(seen, Given.Now.AddSeconds(1));
+        early.Status.Phase.ShouldBe(NodePhases.Starting);
+        early.RequeueAfter.ShouldBe(TimeSpan.FromSeconds(2));
+        Plan(seen, Given.Now.AddSeconds(3)).Status.Phase.ShouldBe(NodePhases.Running);
+        Plan(seen with { Runner = Given.RunnerRunning }, Given.Now.AddSeconds(1)).Status.Phase.ShouldBe(NodePhases.Running);
+    }
+
+    [Fact]
     public void A_lost_stream_does_not_unmake_a_running_node()
     {
         NodeObservation seen = Given.Running() with { Runner = null };
