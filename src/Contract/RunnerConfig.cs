@@ -20,18 +20,6 @@ public sealed record RunnerConfig
     /// <summary>Virtual size of the overlay in bytes; null takes the base image's. Smaller than the base's is refused; an overlay that is there grows to it and never shrinks.</summary>
     public long? DiskSizeBytes { get; init; }
 
-    /// <summary>Name of the disk's revision (<c>spec.disk.revision</c>): lower-case letters, digits, dots and dashes, at most 40; empty for a disk that was never wiped. When the disk is at another one, it is wiped before the guest starts.</summary>
-    public string DiskRevision { get; init; } = "";
-
-    /// <summary>How many wiped overlays are kept for undo, newest first; 0 to 10.</summary>
-    public int KeepWiped { get; init; } = 1;
-
-    /// <summary>One of <see cref="DiskRepairs"/>, where a person asked for the repair of this very disk; null otherwise. A copy is made before.</summary>
-    public string? Repair { get; init; }
-
-    /// <summary>What to do about a saved state (see <see cref="SavedStateReport"/>): one of <see cref="SavedStates"/>.</summary>
-    public string SavedState { get; init; } = SavedStates.Resume;
-
     /// <summary>The reset that was asked for when the pod was made (<c>spec.resetRevision</c>): it counts as done, as the guest starts anyway.</summary>
     public string ResetRevision { get; init; } = "";
 
@@ -143,32 +131,6 @@ public static class PowerWishes
 
     /// <summary>Its processors stand.</summary>
     public const string Paused = "Paused";
-
-    /// <summary>Its memory and devices are saved beside the overlay, and QEMU ends.</summary>
-    public const string Suspended = "Suspended";
-}
-
-/// <summary>The closed list of what can become of a saved state at a start.</summary>
-public static class SavedStates
-{
-    /// <summary>Resume the guest from it if there is one, else boot.</summary>
-    public const string Resume = "Resume";
-
-    /// <summary>Resume from it; that there is none is an error a person decides on.</summary>
-    public const string Expected = "Expected";
-
-    /// <summary>A person asked for a fresh boot: it is deleted.</summary>
-    public const string Discard = "Discard";
-}
-
-/// <summary>The closed list of repairs of an overlay.</summary>
-public static class DiskRepairs
-{
-    /// <summary>Clusters that nothing uses are given back: <c>qemu-img check -r leaks</c>.</summary>
-    public const string Leaks = "Leaks";
-
-    /// <summary>Everything that can be: <c>qemu-img check -r all</c>; what can't be read is lost.</summary>
-    public const string All = "All";
 }
 
 /// <summary>Source-generated JSON for everything that operator and runner say to each other: camelCase, nulls left out, unknown members ignored.</summary>
@@ -181,5 +143,4 @@ public static class DiskRepairs
 [JsonSerializable(typeof(TerminationReport))]
 [JsonSerializable(typeof(ImageReport))]
 [JsonSerializable(typeof(OverlayMarker))]
-[JsonSerializable(typeof(SavedStateReport))]
 public sealed partial class ContractJson : JsonSerializerContext;

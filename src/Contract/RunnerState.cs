@@ -30,9 +30,6 @@ public sealed record RunnerState
     /// <summary>The last reset that was carried out, as <see cref="ContractNames.ResetFile"/> named it.</summary>
     public string? ResetRevision { get; init; }
 
-    /// <summary>Why a wish can't be granted (no room for a saved state, say), while that is so; the guest goes on as it was.</summary>
-    public WishFault? WishFault { get; init; }
-
     /// <summary>How often the guest was reset since QEMU's start (reboots included).</summary>
     public int Resets { get; init; }
 
@@ -67,9 +64,6 @@ public static class RunnerPhases
     /// <summary>The guest is paused, by request or by an I/O error (see <see cref="RunnerState.IoError"/>).</summary>
     public const string Paused = "Paused";
 
-    /// <summary>The guest stands, and its memory is being saved.</summary>
-    public const string Suspending = "Suspending";
-
     /// <summary>The guest was asked to power off.</summary>
     public const string ShuttingDown = "ShuttingDown";
 
@@ -93,42 +87,7 @@ public sealed record AcceleratorReport(string Name, string Reason, string Messag
 /// <param name="VirtualSizeBytes">What the guest sees.</param>
 /// <param name="ActualSizeBytes">What the overlay takes on the claim.</param>
 /// <param name="Created">True when this start made it.</param>
-public sealed record DiskReport(long VirtualSizeBytes, long ActualSizeBytes, bool Created)
-{
-    /// <summary>The revision the disk is at (see <see cref="RunnerConfig.DiskRevision"/>).</summary>
-    public string Revision { get; init; } = "";
-
-    /// <summary>When the disk was last wiped or put back, UTC; null when never.</summary>
-    public DateTimeOffset? WipedAt { get; init; }
-
-    /// <summary>The wiped overlays that are kept, newest first; naming a revision in the spec puts it back.</summary>
-    public IReadOnlyList<KeptOverlay>? Kept { get; init; }
-}
-
-/// <summary>An overlay that a wipe put aside.</summary>
-/// <param name="Revision">The revision it was.</param>
-/// <param name="WipedAt">When it was put aside, UTC.</param>
-/// <param name="Bytes">What it takes on the claim.</param>
-public sealed record KeptOverlay(string Revision, DateTimeOffset WipedAt, long Bytes);
-
-/// <summary>A wish that can't be granted.</summary>
-/// <param name="Wish">One of <see cref="PowerWishes"/>.</param>
-/// <param name="Reason">One CamelCase word, fit for a condition.</param>
-/// <param name="Message">What stands in the way, and the way out.</param>
-public sealed record WishFault(string Wish, string Reason, string Message);
-
-/// <summary>
-/// A suspended guest: the file <c>node_&lt;id&gt;.state.json</c> beside an overlay, whose memory and devices are in <c>node_&lt;id&gt;.state</c>. The file is
-/// removed before a resumed guest runs its first instruction, so that no state is ever resumed on a disk that went on without it.
-/// </summary>
-/// <param name="SavedAt">When, UTC.</param>
-/// <param name="Bytes">Size of the state file.</param>
-/// <param name="Sha256">Of the state file, 64 hexadecimal digits.</param>
-/// <param name="Cpus">Virtual CPUs of the machine; a resumed guest has these.</param>
-/// <param name="MemoryBytes">Its memory.</param>
-/// <param name="Accelerator">KVM or TCG; a state fits no other.</param>
-/// <param name="QemuVersion">The QEMU that saved it.</param>
-public sealed record SavedStateReport(DateTimeOffset SavedAt, long Bytes, string Sha256, int Cpus, long MemoryBytes, string Accelerator, string? QemuVersion);
+public sealed record DiskReport(long VirtualSizeBytes, long ActualSizeBytes, bool Created);
 
 /// <summary>Times of one start, UTC; each null until reached.</summary>
 public sealed record StartTimeline
@@ -164,11 +123,4 @@ public sealed record ImageReport(string Sha256, string Format, long VirtualSizeB
 /// <param name="BackingPath">Its base image's path.</param>
 /// <param name="BackingSha256">Its base image's SHA-256.</param>
 /// <param name="CreatedAt">When it was made, UTC.</param>
-public sealed record OverlayMarker(string DiskId, string Node, string BackingPath, string BackingSha256, DateTimeOffset CreatedAt)
-{
-    /// <summary>The disk's revision; empty for one that was never wiped.</summary>
-    public string Revision { get; init; } = "";
-
-    /// <summary>When it was last wiped or put back, UTC.</summary>
-    public DateTimeOffset? WipedAt { get; init; }
-}
+public sealed record OverlayMarker(string DiskId, string Node, string BackingPath, string BackingSha256, DateTimeOffset CreatedAt);

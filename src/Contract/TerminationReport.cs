@@ -27,9 +27,6 @@ public sealed record TerminationReport
     /// <summary>The start's times.</summary>
     public StartTimeline? Timeline { get; init; }
 
-    /// <summary>The saved state, when the guest was suspended.</summary>
-    public SavedStateReport? SavedState { get; init; }
-
     /// <summary>The image, when an import ended well.</summary>
     public ImageReport? Image { get; init; }
 }
@@ -48,15 +45,6 @@ public static class TerminationReasons
 
     /// <summary>SIGTERM came, the guest did not power off within the grace period and its plug was pulled.</summary>
     public const string HostPowerOff = "HostPowerOff";
-
-    /// <summary>As wished, memory and devices were saved and QEMU ended; the next start resumes the guest.</summary>
-    public const string Suspended = "Suspended";
-
-    /// <summary>A saved state should be there and is not, or is damaged, or fits no machine that can be made here; nothing was changed.</summary>
-    public const string SavedStateUnusable = "SavedStateUnusable";
-
-    /// <summary>The verb <c>prepare</c> saw to the disk (wipe, undo, repair) and started no guest.</summary>
-    public const string DiskPrepared = "DiskPrepared";
 
     /// <summary>QEMU ended by itself without having said why, or was killed.</summary>
     public const string QemuCrashed = "QemuCrashed";

@@ -50,14 +50,11 @@ public static class Annotations
     /// <summary>On an import's pod: a hash of what it was told, so that a corrected source replaces it.</summary>
     public const string ImportHash = Api.Group + "/import-hash";
 
-    /// <summary>On a LabNode's pod: what is wished of its guest (Running, Paused or Suspended). The kubelet shows it to the runner as a file.</summary>
+    /// <summary>On a LabNode's pod: what is wished of its guest (Running or Paused). The kubelet shows it to the runner as a file.</summary>
     public const string PowerWish = Api.Group + "/power";
 
     /// <summary>On a LabNode's pod: the reset that was asked for last. The kubelet shows it to the runner as a file.</summary>
     public const string ResetWish = Api.Group + "/reset";
-
-    /// <summary>On a LabNode's pod: the revision its disk is put to before the guest starts.</summary>
-    public const string DiskRevision = Api.Group + "/disk-revision";
 
     /// <summary>On a LabNode's pod: the restart that its start carried out.</summary>
     public const string RestartRevision = Api.Group + "/restart-revision";

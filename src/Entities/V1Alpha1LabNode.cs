@@ -27,9 +27,9 @@ public sealed class LabNodeSpec
     [Length(1, 43)]
     public string Image { get; set; } = "";
 
-    /// <summary>What the guest should be: Running; Stopped (powered off; a saved state is given up); Paused (its processors stand, its pod stays); Suspended (memory and devices saved on its claim, its pod gone; Running resumes it where it was).</summary>
+    /// <summary>What the guest should be: Running; Stopped (powered off, its disk stays); Paused (its processors stand, its pod and memory stay, and Running lets it go on at once).</summary>
     [Default(PowerStates.Running)]
-    [AllowedValues(PowerStates.Running, PowerStates.Stopped, PowerStates.Paused, PowerStates.Suspended)]
+    [AllowedValues(PowerStates.Running, PowerStates.Stopped, PowerStates.Paused)]
     public string PowerState { get; set; } = PowerStates.Running;
 
     /// <summary>Any change of this string restarts a guest that runs, once: it is asked to power off and starts again, with the spec as it is then.</summary>
@@ -78,20 +78,6 @@ public sealed class LabNodeDisk
     [Pattern(Quantities.Pattern)]
     public string? Size { get; set; }
 
-    /// <summary>Names a state of the disk. Any change puts the disk back: to the overlay that was kept under this name, else to the base image. A guest that runs is asked to power off first; the base is verified before anything is touched. Left out: the disk as it was first made.</summary>
-    [Pattern("^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$")]
-    public string? Revision { get; set; }
-
-    /// <summary>How many wiped overlays are kept on the claim, the newest first; naming the revision of one puts it back.</summary>
-    [Default(1)]
-    [RangeMinimum(0)]
-    [RangeMaximum(10)]
-    public int KeepWiped { get; set; } = 1;
-
-    /// <summary>What may be done to an overlay that was found damaged, after a copy of it was made: Leaks gives back what nothing uses, All mends all that can be and loses what can't be read. Left out: nothing; the node stays off and says what was found.</summary>
-    [AllowedValues(DiskRepairModes.Leaks, DiskRepairModes.All)]
-    public string? Repair { get; set; }
-
     /// <summary>Storage class of the claim; left out, the cluster's default. Fixed once the claim is bound.</summary>
     [Length(1, 253)]
     public string? StorageClassName { get; set; }
@@ -108,7 +94,7 @@ public sealed class LabNodeStatus
     /// <summary>The generation of the spec that this status answers.</summary>
     public long? ObservedGeneration { get; set; }
 
-    /// <summary>One word: Pending, WaitingForImage, WaitingForVolume, Unschedulable, Starting, Running, Paused, Suspending, Suspended, Stopping, Stopped, Wiping, BackOff, Failed or Deleting.</summary>
+    /// <summary>One word: Pending, WaitingForImage, WaitingForVolume, Unschedulable, Starting, Running, Paused, Stopping, Stopped, BackOff, Failed or Deleting.</summary>
     public string? Phase { get; set; }
 
     /// <summary>Ready, ImageReady, DiskReady, Accelerated and RestartRequired.</summary>
@@ -138,17 +124,11 @@ public sealed class LabNodeStatus
     /// <summary>When the guest last ceased to run.</summary>
     public DateTime? StoppedAt { get; set; }
 
-    /// <summary>When the disk was last put to another revision.</summary>
-    public DateTime? WipedAt { get; set; }
-
     /// <summary>The restart that was last acted upon.</summary>
     public string? RestartRevision { get; set; }
 
     /// <summary>The reset that was last acted upon.</summary>
     public string? ResetRevision { get; set; }
-
-    /// <summary>The saved state of a suspended guest; absent when there is none.</summary>
-    public LabNodeSavedState? SavedState { get; set; }
 
     /// <summary>Restarts that nobody asked for.</summary>
     public LabNodeRestarts? Restarts { get; set; }
@@ -181,46 +161,8 @@ public sealed class LabNodeDiskStatus
     /// <summary>When the overlay was first seen whole. From then on a missing overlay is an error, never a fresh disk.</summary>
     public DateTime? CreatedAt { get; set; }
 
-    /// <summary>The revision the disk is at; absent for one that was never wiped.</summary>
-    public string? Revision { get; set; }
-
-    /// <summary>The wiped overlays that are kept, newest first.</summary>
-    public IList<LabNodeKeptOverlay>? Kept { get; set; }
-
     /// <summary>The base image.</summary>
     public LabNodeBacking? Backing { get; set; }
-}
-
-/// <summary>An overlay that a wipe put aside.</summary>
-public sealed class LabNodeKeptOverlay
-{
-    /// <summary>Its revision; empty for the disk as it was first made.</summary>
-    public string? Revision { get; set; }
-
-    /// <summary>When it was put aside.</summary>
-    public DateTime? WipedAt { get; set; }
-
-    /// <summary>What it takes on the claim, in bytes.</summary>
-    public long? Bytes { get; set; }
-}
-
-/// <summary>The saved state of a suspended guest.</summary>
-public sealed class LabNodeSavedState
-{
-    /// <summary>When it was saved.</summary>
-    public DateTime? SavedAt { get; set; }
-
-    /// <summary>What it takes on the claim, in bytes.</summary>
-    public long? Bytes { get; set; }
-
-    /// <summary>Virtual CPUs of the machine that was saved; the resumed guest has these.</summary>
-    public int Cpus { get; set; }
-
-    /// <summary>Memory of the machine that was saved, in bytes.</summary>
-    public long MemoryBytes { get; set; }
-
-    /// <summary>True once a person asked for Stopped: the next start deletes it and boots.</summary>
-    public bool Discarded { get; set; }
 }
 
 /// <summary>What an overlay is based on.</summary>

@@ -6,24 +6,11 @@ public static class PowerStates
     /// <summary>The guest should run.</summary>
     public const string Running = "Running";
 
-    /// <summary>The guest should be off; its disk stays, a saved state does not.</summary>
+    /// <summary>The guest should be off; its disk stays.</summary>
     public const string Stopped = "Stopped";
 
     /// <summary>The guest's processors should stand; its pod stays, and Running lets it go on at once.</summary>
     public const string Paused = "Paused";
-
-    /// <summary>The guest's memory and devices should be saved on its claim, and its pod be gone; Running resumes it where it was.</summary>
-    public const string Suspended = "Suspended";
-}
-
-/// <summary>Values of <c>spec.disk.repair</c>: what may be done to an overlay that was found damaged.</summary>
-public static class DiskRepairModes
-{
-    /// <summary>Give back what nothing uses; nothing of the guest's is touched.</summary>
-    public const string Leaks = "Leaks";
-
-    /// <summary>All that can be; what can't be read is lost to the guest.</summary>
-    public const string All = "All";
 }
 
 /// <summary>Values of <c>spec.restartPolicy</c>: what follows when the guest ends by itself. What the cluster ends is always started again.</summary>
@@ -72,15 +59,6 @@ public static class NodePhases
 
     /// <summary>The guest's processors stand: as asked, or by an error of its disk.</summary>
     public const string Paused = "Paused";
-
-    /// <summary>The guest stands, and its memory is being saved.</summary>
-    public const string Suspending = "Suspending";
-
-    /// <summary>The guest is saved on its claim and has no pod.</summary>
-    public const string Suspended = "Suspended";
-
-    /// <summary>The disk is being put to another revision.</summary>
-    public const string Wiping = "Wiping";
 
     /// <summary>The guest was asked to power off, or its pod goes.</summary>
     public const string Stopping = "Stopping";

@@ -13,8 +13,10 @@ public sealed class RecordTests(Space space, ITestOutputHelper output) : Scenari
     {
         await Space.NodeAsync("told");
         await Space.NodeAsync("ended");
+        await Space.NodeAsync("again");
         Guest told = await Space.RunningGuestAsync("told");
         Guest ended = await Space.RunningGuestAsync("ended");
+        Guest again = await Space.RunningGuestAsync("again");
         await ended.TellAsync("poweroff");
         await Space.AwaitPhaseAsync("ended", NodePhases.Stopped);
         await Lab.KubectlOkAsync("-n", Lab.OperatorNamespace, "scale", Lab.OperatorDeployment, "--replicas=0");
@@ -39,6 +41,7 @@ public sealed class RecordTests(Space space, ITestOutputHelper output) : Scenari
             // The guest does not need the operator either; what is asked meanwhile is done afterwards.
             (await told.OkAsync("ping alone")).ShouldBe("pong alone");
             await Space.PowerAsync("told", PowerStates.Stopped);
+            await Space.PatchNodeAsync("again", """{"spec": {"resetRevision": "1"} }""");
             await Space.NodeAsync("meanwhile");
         }
         finally
@@ -50,6 +53,9 @@ public sealed class RecordTests(Space space, ITestOutputHelper output) : Scenari
         node.Status!.Terminations!.ShouldHaveSingleItem().Reason.ShouldBe("HostShutdown");
         await Space.AwaitPhaseAsync("meanwhile", NodePhases.Running);
         (await Space.NodeNowAsync("ended"))!.Status!.Phase.ShouldBe(NodePhases.Stopped);
+        await again.ReadyAsync(boot: 2);
+        node = await Space.AwaitNodeAsync("again", n => n.Status?.ResetRevision == "1", "the reset is on record");
+        (node.Status!.Terminations ?? []).ShouldBeEmpty();
         await Lab.OperatorReadyAsync();
     }
 

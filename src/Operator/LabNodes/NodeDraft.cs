@@ -61,25 +61,6 @@ internal sealed class NodeDraft
             ? wish
             : null;
 
-    /// <summary>True when the disk is at another revision than the spec names.</summary>
-    public bool WipeDue => Status.Disk?.CreatedAt is not null && (Seen.Node.Spec.Disk.Revision ?? "") != (Status.Disk.Revision ?? "");
-
-    /// <summary>What a start now would be. A machine whose state was saved has to be the same again.</summary>
-    public NodeStart StartOn(V1PersistentVolumeClaim claim, bool diskOnly = false)
-    {
-        LabNodeSavedState? saved = Status.SavedState is { Discarded: false } state && !WipeDue ? state : null;
-        return new NodeStart
-        {
-            Cpus = saved?.Cpus ?? Seen.Node.Spec.Cpus,
-            MemoryBytes = saved?.MemoryBytes ?? (Quantities.Parse(Seen.Node.Spec.Memory) / Quantities.MiB * Quantities.MiB),
-            DiskBytes = DiskBytesOn(claim),
-            OverlayExpected = Status.Disk?.CreatedAt is not null,
-            SavedState = saved is not null ? SavedStates.Expected : Status.SavedState is { Discarded: true } ? SavedStates.Discard : SavedStates.Resume,
-            Repair = Status.Terminations?.FirstOrDefault()?.Reason == TerminationReasons.OverlayCorrupt ? Seen.Node.Spec.Disk.Repair : null,
-            DiskOnly = diskOnly,
-        };
-    }
-
     /// <summary>The virtual size of the image a new disk would get, in bytes.</summary>
     public long? ImageVirtualSize => Seen.Image?.Status?.VirtualSizeBytes;
 
@@ -174,23 +155,16 @@ internal sealed class NodeDraft
 
         V1Pod? ended = Seen.Pod?.Metadata.Uid == end.PodUid ? Seen.Pod : Seen.GonePod?.Metadata.Uid == end.PodUid ? Seen.GonePod : null;
         TakeReport(ended, end.PodUid!);
-        if (end.Reason == TerminationReasons.DiskPrepared)
-        {
-            // No guest ran, so none ended.
-            return;
-        }
-
         end.StartedAt ??= end.PodUid == _before.Pod?.Uid ? _before.StartedAt : null;
         Status.Terminations = [end, .. (Status.Terminations ?? []).Take(NodeEnds.Kept - 1)];
         Status.StoppedAt = end.At;
         LabNodeSpec spec = Seen.Node.Spec;
-        bool asked = spec.PowerState is PowerStates.Stopped or PowerStates.Suspended || Seen.Node.Metadata.DeletionTimestamp is not null
-            || end.Reason == TerminationReasons.Suspended || (ended is not null && !NodeObjects.WasMadeFor(ended, Annotations.RestartRevision, spec.RestartRevision))
-            || (ended is not null && !NodeObjects.WasMadeFor(ended, Annotations.DiskRevision, spec.Disk.Revision));
+        bool asked = spec.PowerState == PowerStates.Stopped || Seen.Node.Metadata.DeletionTimestamp is not null
+            || (ended is not null && !NodeObjects.WasMadeFor(ended, Annotations.RestartRevision, spec.RestartRevision));
         string reason = end.Reason!;
-        bool bad = reason is not (TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.Suspended);
+        bool bad = reason is not (TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown);
         Do(new Intent.Announce(bad, reason, end.Message!));
-        if (asked && !(ended is not null && NodeObjects.IsDiskOnly(ended)))
+        if (asked)
         {
             return;
         }
@@ -250,7 +224,6 @@ internal sealed class NodeDraft
         Status.RunnerVersion = runner.RunnerVersion ?? Status.RunnerVersion;
         Status.QemuVersion = runner.QemuVersion ?? Status.QemuVersion;
         Take(pod, runner.Disk, runner.Accelerator, runner.Timeline);
-        Status.SavedState = null;
         Status.ResetRevision = string.IsNullOrEmpty(runner.ResetRevision) ? null : runner.ResetRevision;
     }
 
@@ -262,8 +235,7 @@ internal sealed class NodeDraft
         DescribePod(pod);
         Disk(true, "OverlayReady", $"{Status.OverlayPath} on claim {Claim?.Metadata.Name}.");
         Ready(true, "Running", "The guest runs.");
-        bool outdated = pod.Metadata.Annotations is { } notes && notes.TryGetValue(Annotations.StartHash, out string? hash) && Claim is not null
-            && hash.Split('.')[0] != NodeObjects.StartHash(Seen.Node, StartOn(Claim), Options).Split('.')[0];
+        bool outdated = pod.Metadata.Annotations is { } notes && notes.TryGetValue(Annotations.StartHash, out string? hash) && hash.Split('.')[0] != NodeObjects.StartHash(Seen.Node, Options).Split('.')[0];
         Set(ConditionTypes.RestartRequired, outdated, outdated ? "SpecChanged" : "UpToDate", outdated
             ? "cpus, memory, accelerator, gracePeriodSeconds or disk.size changed since the guest started; the next start applies it. Change spec.restartRevision to restart now."
             : "The guest has what the spec says.");
@@ -307,23 +279,13 @@ internal sealed class NodeDraft
     }
 
     private static readonly ImmutableHashSet<string> s_steps =
-        ["Pending", "Starting", "StoppingGuest", "GuestEnding", "DeletingClaim", "Released", "ImageNotReady", "VolumePending", "ReplacingClaim", "ReplacingPod", "Restarting", "Wiping", "Pausing", "Resuming", "Suspending"];
+        ["Pending", "Starting", "StoppingGuest", "GuestEnding", "DeletingClaim", "Released", "ImageNotReady", "VolumePending", "ReplacingClaim", "ReplacingPod", "Restarting", "Pausing", "Resuming"];
 
     private TerminationReport? LastWordOf(string podUid) => Seen.LastWord is { } word && word.PodUid == podUid ? word.Report : null;
 
     private void TakeReport(V1Pod? pod, string uid)
     {
         TerminationReport? report = (pod is null ? null : NodeEnds.ParseReport(NodeEnds.RunnerStatus(pod)?.State?.Terminated?.Message)) ?? LastWordOf(uid);
-        if (report?.SavedState is { } saved)
-        {
-            Status.SavedState = new LabNodeSavedState { SavedAt = NodeEnds.Instant(saved.SavedAt.UtcDateTime), Bytes = saved.Bytes, Cpus = saved.Cpus, MemoryBytes = saved.MemoryBytes };
-        }
-        else if (report is null ? Status.SavedState?.Discarded == false : report.Timeline?.GuestRunning is not null)
-        {
-            // It was resumed, or nobody can tell: a runner that finds one on the disk resumes it anyway.
-            Status.SavedState = null;
-        }
-
         if (report is not null && pod is not null)
         {
             Take(pod, report.Disk, report.Accelerator, report.Timeline);
@@ -336,11 +298,6 @@ internal sealed class NodeDraft
         {
             known.CreatedAt ??= NodeEnds.Instant(timeline?.DiskReady?.UtcDateTime ?? Now.UtcDateTime);
             known.VirtualSizeBytes = disk.VirtualSizeBytes;
-            known.Revision = disk.Revision.Length > 0 ? disk.Revision : null;
-            known.Kept = disk.Kept is { Count: > 0 } kept
-                ? [.. kept.Select(k => new LabNodeKeptOverlay { Revision = k.Revision, WipedAt = NodeEnds.Instant(k.WipedAt.UtcDateTime), Bytes = k.Bytes })]
-                : null;
-            Status.WipedAt = NodeEnds.Instant(disk.WipedAt?.UtcDateTime) ?? Status.WipedAt;
             // The overlay grows all the time; it is noted at a start and at an end, so that an idle node writes nothing.
             if (_before.Phase != NodePhases.Running || NodeEnds.RunnerStatus(pod)?.State?.Terminated is not null)
             {

@@ -131,8 +131,7 @@ public static class NodeEnds
         TerminationReasons.GuestPanicked or TerminationReasons.QemuCrashed =>
             restartPolicy == RestartPolicies.Never ? Verdict.StayOff : Verdict.Restart,
         TerminationReasons.OverlayMissing or TerminationReasons.OverlayCorrupt or TerminationReasons.OverlayChainUnexpected
-            or TerminationReasons.BackingMismatch or TerminationReasons.SizeBelowImage or TerminationReasons.InvalidConfiguration
-            or TerminationReasons.SavedStateUnusable =>
+            or TerminationReasons.BackingMismatch or TerminationReasons.SizeBelowImage or TerminationReasons.InvalidConfiguration =>
             Verdict.AskPerson,
         _ => Verdict.Restart,
     };

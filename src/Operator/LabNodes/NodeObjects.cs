@@ -24,15 +24,6 @@ public static class NodeObjects
     /// <summary>Per virtual CPU: thread stacks and TCG's per-thread state.</summary>
     private const long OverheadPerCpuBytes = 8 * Quantities.MiB;
 
-    /// <summary>The runner's verb that runs a guest.</summary>
-    private const string RunVerb = "run";
-
-    /// <summary>The runner's verb that only sees to the disk.</summary>
-    private const string PrepareVerb = "prepare";
-
-    /// <summary>The memory of a pod that only sees to the disk: qemu-img's and the runner's, with the page cache of what they write.</summary>
-    private const long DiskOnlyMemory = 256 * Quantities.MiB;
-
     /// <summary>The user and group of every pod: nobody's on the host.</summary>
     private const long RunnerUser = 65532;
 
@@ -86,19 +77,14 @@ public static class NodeObjects
     };
 
     /// <summary>All that a pod takes from the spec, and after a dot from the installation, in short: a pod with another hash would be made otherwise today.</summary>
-    public static string StartHash(V1Alpha1LabNode node, NodeStart start, OperatorOptions options) => string.Create(
+    public static string StartHash(V1Alpha1LabNode node, OperatorOptions options) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Hash($"{start.Cpus}\n{start.MemoryBytes}\n{node.Spec.Accelerator}\n{node.Spec.GracePeriodSeconds}\n{node.Spec.Disk.Size}")}.{Hash($"{options.RunnerImage}\n{options.KvmResource}")}");
+        $"{Hash($"{node.Spec.Cpus}\n{Memory(node)}\n{node.Spec.Accelerator}\n{node.Spec.GracePeriodSeconds}\n{node.Spec.Disk.Size}")}.{Hash($"{options.RunnerImage}\n{options.KvmResource}")}");
 
     /// <summary>What is wished of the guest of a pod, as annotations that the kubelet shows to its runner.</summary>
     public static IReadOnlyDictionary<string, string> Wishes(LabNodeSpec spec) => new Dictionary<string, string>
     {
-        [Annotations.PowerWish] = spec.PowerState switch
-        {
-            PowerStates.Paused => PowerWishes.Paused,
-            PowerStates.Suspended => PowerWishes.Suspended,
-            _ => PowerWishes.Running,
-        },
+        [Annotations.PowerWish] = spec.PowerState == PowerStates.Paused ? PowerWishes.Paused : PowerWishes.Running,
         [Annotations.ResetWish] = spec.ResetRevision ?? "",
     };
 
@@ -106,34 +92,29 @@ public static class NodeObjects
     public static bool WasMadeFor(V1Pod pod, string annotation, string? revision) =>
         (pod.Metadata.Annotations?.TryGetValue(annotation, out string? made) == true ? made : "") == (revision ?? "");
 
-    /// <summary>True for a pod that only sees to the disk and runs no guest.</summary>
-    public static bool IsDiskOnly(V1Pod pod) => pod.Spec?.Containers?.FirstOrDefault()?.Args?.FirstOrDefault() == PrepareVerb;
-
-    /// <summary>The pod that runs the guest on the disk of <paramref name="claim"/>, or only sees to that disk.</summary>
-    /// <param name="node">The LabNode.</param>
+    /// <summary>The pod that runs the guest on the disk of <paramref name="claim"/>.</summary>
+    /// <param name="node">The LabNode; its memory was checked to be a quantity.</param>
     /// <param name="claim">Its claim, with the annotations that say what the disk is.</param>
-    /// <param name="start">What this very start is to be.</param>
+    /// <param name="diskBytes">The size a new overlay gets; null for the image's.</param>
+    /// <param name="overlayExpected">True when the disk is known to have been made.</param>
     /// <param name="options">The installation's choices.</param>
-    public static V1Pod Pod(V1Alpha1LabNode node, V1PersistentVolumeClaim claim, NodeStart start, OperatorOptions options)
+    public static V1Pod Pod(V1Alpha1LabNode node, V1PersistentVolumeClaim claim, long? diskBytes, bool overlayExpected, OperatorOptions options)
     {
         IDictionary<string, string> disk = claim.Metadata.Annotations;
         string imageDirectory = $"{ContractNames.ImageDirectory}/{disk[Annotations.BackingImage]}";
+        long memory = Memory(node);
         var config = new RunnerConfig
         {
             Node = $"{node.Metadata.NamespaceProperty}/{node.Metadata.Name}",
             DiskId = disk[Annotations.DiskId],
             OverlayPath = OverlayPath(disk[Annotations.DiskId]),
-            OverlayExpected = start.OverlayExpected,
-            DiskSizeBytes = start.DiskBytes,
-            DiskRevision = node.Spec.Disk.Revision ?? "",
-            KeepWiped = node.Spec.Disk.KeepWiped,
-            Repair = start.Repair,
-            SavedState = start.SavedState,
+            OverlayExpected = overlayExpected,
+            DiskSizeBytes = diskBytes,
             ResetRevision = node.Spec.ResetRevision ?? "",
             BackingPath = $"{imageDirectory}/{ContractNames.ImageFile}",
             BackingSha256 = disk[Annotations.BackingSha256],
-            Cpus = start.Cpus,
-            MemoryBytes = start.MemoryBytes,
+            Cpus = node.Spec.Cpus,
+            MemoryBytes = memory,
             Accelerator = node.Spec.Accelerator,
             GracePeriodSeconds = node.Spec.GracePeriodSeconds,
         };
@@ -141,16 +122,13 @@ public static class NodeObjects
         bool kvm = node.Spec.Accelerator != Accelerators.Tcg && options.KvmResource.Length > 0;
         V1Pod pod = RunnerPod(
             options,
-            start.DiskOnly ? PrepareVerb : RunVerb,
+            "run",
             JsonSerializer.Serialize(config, ContractJson.Default.RunnerConfig),
-            start.DiskOnly
-                ? Resources(DiskOnlyMemory, 1, null)
-                : Resources(start.MemoryBytes + Overhead(start.MemoryBytes, start.Cpus), start.Cpus, kvm ? options.KvmResource : null),
+            Resources(memory + Overhead(memory, node.Spec.Cpus), node.Spec.Cpus, kvm ? options.KvmResource : null),
             node.Spec.GracePeriodSeconds + FlushSeconds);
         var notes = new Dictionary<string, string>(Wishes(node.Spec))
         {
-            [Annotations.StartHash] = StartHash(node, start, options),
-            [Annotations.DiskRevision] = node.Spec.Disk.Revision ?? "",
+            [Annotations.StartHash] = StartHash(node, options),
             [Annotations.RestartRevision] = node.Spec.RestartRevision ?? "",
         };
         pod.Metadata = new V1ObjectMeta
@@ -257,6 +235,9 @@ public static class NodeObjects
 
     private static V1DownwardAPIVolumeFile Wish(string file, string annotation) =>
         new() { Path = file, FieldRef = new V1ObjectFieldSelector { ApiVersion = "v1", FieldPath = $"metadata.annotations['{annotation}']" } };
+
+    /// <summary>The guest's memory in bytes, whole MiB.</summary>
+    private static long Memory(V1Alpha1LabNode node) => Quantities.Parse(node.Spec.Memory) / Quantities.MiB * Quantities.MiB;
 
     private static string Hash(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))[..16];
 

@@ -173,21 +173,11 @@ public static partial class NodePlanner
 
         if (draft.Seen.Pod is null)
         {
-            draft.Do(new Intent.CreatePod(NodeObjects.Pod(draft.Seen.Node, claim, draft.StartOn(claim), draft.Options)));
+            draft.Do(new Intent.CreatePod(NodeObjects.Pod(
+                draft.Seen.Node, claim, draft.DiskBytesOn(claim), draft.Status.Disk?.CreatedAt is not null, draft.Options)));
         }
 
         GrowClaim(draft);
-    }
-
-    /// <summary>A disk that goes to another revision while its guest is to be off: a pod that only sees to the disk.</summary>
-    private static void PutToRevision(NodeDraft draft)
-    {
-        draft.Phase(NodePhases.Wiping);
-        draft.Ready(false, "Wiping", $"The disk goes to revision \"{draft.Seen.Node.Spec.Disk.Revision}\".");
-        if (draft.Seen.Pod is null && draft.Claim is { } claim)
-        {
-            draft.Do(new Intent.CreatePod(NodeObjects.Pod(draft.Seen.Node, claim, draft.StartOn(claim, diskOnly: true), draft.Options)));
-        }
     }
 
     /// <summary>A claim follows a larger disk.size; the API server refuses it where the storage class can't.</summary>

@@ -11,6 +11,9 @@ public static partial class NodePlanner
     /// <summary>How long a pod may be without a node before people are told: binding a fresh claim takes a second or two.</summary>
     private static readonly TimeSpan s_schedulingPatience = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a ready pod's runner may be silent before the readiness alone is believed.</summary>
+    private static readonly TimeSpan s_runnerPatience = TimeSpan.FromSeconds(3);
+
     private static void Live(NodeDraft draft, V1Pod pod)
     {
         if (WhyStop(draft, pod) is { } why)
@@ -30,28 +33,18 @@ public static partial class NodePlanner
     {
         LabNodeSpec spec = draft.Seen.Node.Spec;
         string grace = $"its plug is pulled after {spec.GracePeriodSeconds} s";
-        return spec.PowerState == PowerStates.Stopped && !NodeObjects.IsDiskOnly(pod) ? ("StoppingGuest", $"The guest is asked to power off; {grace}.")
-            : !NodeObjects.WasMadeFor(pod, Annotations.DiskRevision, spec.Disk.Revision)
-                ? ("Wiping", $"The disk goes to revision \"{spec.Disk.Revision}\": the guest is asked to power off; {grace}.")
-            : !NodeObjects.WasMadeFor(pod, Annotations.RestartRevision, spec.RestartRevision) && !NodeObjects.IsDiskOnly(pod)
+        return spec.PowerState == PowerStates.Stopped ? ("StoppingGuest", $"The guest is asked to power off; {grace}.")
+            : !NodeObjects.WasMadeFor(pod, Annotations.RestartRevision, spec.RestartRevision)
                 ? ("Restarting", $"spec.restartRevision changed: the guest is asked to power off and starts again; {grace}.")
             : pod.Metadata.DeletionTimestamp is not null ? ("StoppingGuest", "Something else deleted the pod; what the spec asks for goes on when it is gone.")
             : null;
     }
 
     /// <summary>Holds what the guest does against what is asked of it.</summary>
-    private static void DescribePower(NodeDraft draft, string phase, WishFault? fault)
+    private static void DescribePower(NodeDraft draft, string phase)
     {
         string wish = draft.Seen.Node.Spec.PowerState;
-        if (fault is not null && fault.Wish == wish)
-        {
-            draft.Ready(false, fault.Reason, fault.Message);
-        }
-        else if (phase == NodePhases.Suspending || wish == PowerStates.Suspended)
-        {
-            draft.Ready(false, "Suspending", "The guest stands while its memory is being saved.");
-        }
-        else if (phase == NodePhases.Paused && wish == PowerStates.Paused)
+        if (phase == NodePhases.Paused && wish == PowerStates.Paused)
         {
             draft.Ready(true, "Paused", "Paused, as spec.powerState asks.");
         }
@@ -70,8 +63,8 @@ public static partial class NodePlanner
     {
         V1ContainerStateWaiting? waiting = NodeEnds.RunnerStatus(pod)?.State?.Waiting;
         bool started = !string.IsNullOrEmpty(pod.Spec?.NodeName) && waiting?.Reason is null or "ContainerCreating" or "PodInitializing";
-        bool outdated = draft.Claim is { } claim && pod.Metadata.Annotations is { } notes && notes.TryGetValue(Annotations.StartHash, out string? hash)
-            && hash != NodeObjects.StartHash(draft.Seen.Node, draft.StartOn(claim), draft.Options);
+        bool outdated = pod.Metadata.Annotations is { } notes && notes.TryGetValue(Annotations.StartHash, out string? hash)
+            && hash != NodeObjects.StartHash(draft.Seen.Node, draft.Options);
         if (started || !outdated)
         {
             return false;
@@ -93,14 +86,22 @@ public static partial class NodePlanner
             draft.Do(new Intent.WishOfPod(NodeObjects.PodKey(draft.Seen.Node), pod.Metadata.Uid, wishes));
         }
 
-        if (runner?.Phase is RunnerPhases.Running or RunnerPhases.Paused or RunnerPhases.Suspending)
+        if (runner?.Phase is RunnerPhases.Running or RunnerPhases.Paused)
         {
             // Only now: what a runner told on the way would cost a status write a step.
             draft.TakeRunner(pod, runner);
         }
 
-        bool wasRunning = draft.Status.Phase is NodePhases.Running or NodePhases.Paused or NodePhases.Suspending && draft.Status.Pod?.Uid == pod.Metadata.Uid;
-        bool podReady = pod.Status?.Conditions?.Any(c => c is { Type: "Ready", Status: "True" }) == true;
+        bool wasRunning = draft.Status.Phase is NodePhases.Running or NodePhases.Paused && draft.Status.Pod?.Uid == pod.Metadata.Uid;
+        V1PodCondition? ready = pod.Status?.Conditions?.FirstOrDefault(c => c is { Type: "Ready", Status: "True" });
+        bool podReady = ready is not null;
+        if (runner is null && !wasRunning && ready?.LastTransitionTime is { } since && since + s_runnerPatience > draft.Now.UtcDateTime)
+        {
+            // The runner itself tells more than the pod's readiness, a moment later.
+            draft.Again(since + s_runnerPatience - draft.Now.UtcDateTime);
+            podReady = false;
+        }
+
         if (runner is { Phase: RunnerPhases.Paused, IoError: { } error })
         {
             draft.Phase(NodePhases.Paused);
@@ -116,20 +117,15 @@ public static partial class NodePlanner
         {
             // Nobody can ask it just now: what was true stays on record.
             draft.MarkRunning(pod, draft.Status.Phase!);
-            DescribePower(draft, draft.Status.Phase!, null);
+            DescribePower(draft, draft.Status.Phase!);
             return;
         }
 
-        if (runner?.Phase is RunnerPhases.Running or RunnerPhases.Paused or RunnerPhases.Suspending || (runner is null && podReady))
+        if (runner?.Phase is RunnerPhases.Running or RunnerPhases.Paused || (runner is null && podReady))
         {
-            string phase = runner?.Phase switch
-            {
-                RunnerPhases.Paused => NodePhases.Paused,
-                RunnerPhases.Suspending => NodePhases.Suspending,
-                _ => NodePhases.Running,
-            };
+            string phase = runner?.Phase == RunnerPhases.Paused ? NodePhases.Paused : NodePhases.Running;
             draft.MarkRunning(pod, phase);
-            DescribePower(draft, phase, runner?.WishFault);
+            DescribePower(draft, phase);
             GrowClaim(draft);
             return;
         }
@@ -162,8 +158,7 @@ public static partial class NodePlanner
             return;
         }
 
-        bool diskOnly = NodeObjects.IsDiskOnly(pod);
-        draft.Phase(diskOnly ? NodePhases.Wiping : NodePhases.Starting);
+        draft.Phase(NodePhases.Starting);
         V1ContainerStateWaiting? waiting = NodeEnds.RunnerStatus(pod)?.State?.Waiting;
         if (waiting?.Reason is not null and not ("ContainerCreating" or "PodInitializing"))
         {
@@ -172,10 +167,6 @@ public static partial class NodePlanner
         else if (runner?.Phase == RunnerPhases.WaitingForLock)
         {
             draft.Ready(false, TerminationReasons.OverlayLocked, "Another process still holds the overlay; the runner waits for it.");
-        }
-        else if (diskOnly)
-        {
-            draft.Ready(false, "Wiping", $"The disk goes to revision \"{draft.Seen.Node.Spec.Disk.Revision}\".");
         }
         else
         {

@@ -64,8 +64,8 @@ public static partial class NodePlanner
                 ? $"spec.memory is \"{spec.Memory}\"; give a quantity of at least 16Mi, such as 1Gi."
             : spec.Disk.Size is { } size && !Quantities.TryParse(size, out _)
                 ? $"spec.disk.size is \"{size}\"; give a quantity such as 20Gi."
-            : spec.PowerState is not (PowerStates.Running or PowerStates.Stopped or PowerStates.Paused or PowerStates.Suspended)
-                ? $"spec.powerState is \"{spec.PowerState}\", which this version does not know; give Running, Stopped, Paused or Suspended."
+            : spec.PowerState is not (PowerStates.Running or PowerStates.Stopped or PowerStates.Paused)
+                ? $"spec.powerState is \"{spec.PowerState}\", which this version does not know; give Running, Stopped or Paused."
             : null;
         if (wrong is null)
         {
@@ -112,14 +112,7 @@ public static partial class NodePlanner
             draft.DeletePod(ended);
         }
 
-        string wish = draft.Seen.Node.Spec.PowerState;
-        if (wish == PowerStates.Stopped)
-        {
-            draft.Status.SavedState?.Discarded = true;
-        }
-
-        bool run = wish is PowerStates.Running or PowerStates.Paused;
-        if (!run && !draft.WipeDue)
+        if (draft.Seen.Node.Spec.PowerState == PowerStates.Stopped)
         {
             StayOffAsAsked(draft);
             return;
@@ -145,31 +138,13 @@ public static partial class NodePlanner
             return;
         }
 
-        if (run)
-        {
-            Start(draft);
-        }
-        else
-        {
-            PutToRevision(draft);
-        }
+        Start(draft);
     }
 
     private static void StayOffAsAsked(NodeDraft draft)
     {
-        if (draft.Seen.Node.Spec.PowerState == PowerStates.Suspended && draft.Status.SavedState is { Discarded: false } saved)
-        {
-            draft.Phase(NodePhases.Suspended);
-            draft.Ready(true, "Suspended", $"Suspended at {saved.SavedAt:yyyy-MM-dd HH:mm:ss}Z; Running resumes it where it was.");
-        }
-        else
-        {
-            draft.Phase(NodePhases.Stopped);
-            draft.Ready(true, "Stopped", draft.Seen.Node.Spec.PowerState == PowerStates.Stopped
-                ? "Stopped, as spec.powerState asks."
-                : "It does not run, so there is nothing to suspend.");
-        }
-
+        draft.Phase(NodePhases.Stopped);
+        draft.Ready(true, "Stopped", "Stopped, as spec.powerState asks.");
         draft.NoRestartRequired();
         if (draft.Claim is null && draft.Status.Disk is null)
         {

@@ -20,6 +20,10 @@ public sealed class RunnerFollower : IDisposable
     private static readonly TimeSpan s_firstRetry = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan s_lastRetry = TimeSpan.FromSeconds(30);
 
+    // A pod has its address before its runner listens. So long, tries come at least this often: its first word is what people wait for.
+    private static readonly TimeSpan s_startTime = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan s_startRetry = TimeSpan.FromSeconds(1);
+
     private readonly ConcurrentDictionary<ObjectKey, Following> _streams = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly ILogger<RunnerFollower> _log;
@@ -105,6 +109,7 @@ public sealed class RunnerFollower : IDisposable
     private async Task ReadAsync(Following stream)
     {
         TimeSpan wait = s_firstRetry;
+        long began = _clock.GetTimestamp();
         CancellationToken stop = stream.Stop.Token;
         while (Lives(stream.Pod))
         {
@@ -129,7 +134,8 @@ public sealed class RunnerFollower : IDisposable
                 return;
             }
 
-            wait = wait * 2 < s_lastRetry ? wait * 2 : s_lastRetry;
+            TimeSpan longest = stream.Last is null && _clock.GetElapsedTime(began) < s_startTime ? s_startRetry : s_lastRetry;
+            wait = wait * 2 < longest ? wait * 2 : longest;
         }
     }
 

@@ -28,10 +28,9 @@ internal sealed class KubeTransport : IDisposable
         Action<SocketsHttpHandler>? setup = config.FirstMessageHandlerSetup;
         config.FirstMessageHandlerSetup = handler =>
         {
-            // The library's own pings show a dead link after three and a half minutes.
             handler.ConnectTimeout = TimeSpan.FromSeconds(5);
-            handler.KeepAlivePingDelay = TimeSpan.FromSeconds(20);
-            handler.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
+            handler.KeepAlivePingDelay = settings.PingDelay;
+            handler.KeepAlivePingTimeout = settings.PingTimeout;
             handler.PooledConnectionLifetime = TimeSpan.FromMinutes(10);
             setup?.Invoke(handler);
         };

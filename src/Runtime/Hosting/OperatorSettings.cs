@@ -45,6 +45,12 @@ public sealed class OperatorSettings
     /// <summary>Requests that may be sent at once after a calm time. Default 400.</summary>
     public int RequestBurst { get; set; } = 400;
 
+    /// <summary>Time without a word from the server after which it is pinged. Default 20 s: the library's own pings show a dead link after three and a half minutes.</summary>
+    public TimeSpan PingDelay { get; set; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>Time after which an unanswered ping means that the link is dead. Default 10 s.</summary>
+    public TimeSpan PingTimeout { get; set; } = TimeSpan.FromSeconds(10);
+
     /// <summary>Refuses times that do not fit each other.</summary>
     internal void Validate()
     {

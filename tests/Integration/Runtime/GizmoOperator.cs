@@ -117,6 +117,7 @@ internal sealed class GizmoHost : IAsyncDisposable
                 s.WatchNamespace = space;
                 s.LeaderElection = election;
                 s.Identity = identity;
+                (s.PingDelay, s.PingTimeout) = (TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(2));
             })
             .AddController<GizmoController, Gizmo>(c => c.Owns<V1ConfigMap>().WithWorkers(3))
             .AddFinalizer<GizmoController, Gizmo>(GizmoController.Finalizer);

@@ -49,7 +49,7 @@ public sealed class OutageTests(ApiServerFixture fixture)
         proxy.GoSilent();
         await fixture.Api.CreateAsync(Make.Gizmo(space, "unheard"), default);
 
-        // 20 s without a word, 10 s for a ping: the watch itself would be believed in for minutes.
+        // A few seconds without a word, a ping, and no answer: the watch itself would be believed in for minutes.
         await Eventually.BeTrueAsync(() => host.Gizmos.Get(new ObjectKey(space, "unheard")) is not null, "it is heard of");
         await Eventually.BeTrueAsync(() => host.Gizmos.Get(new ObjectKey(space, "unheard"))?.Status?.Phase == "Ready", "and worked on");
     }

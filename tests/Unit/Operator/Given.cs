@@ -60,12 +60,9 @@ internal static class Given
         return Bound(NodeObjects.Claim(node, backing, 2048 * Quantities.MiB, Options), "claim-uid");
     }
 
-    public static NodeStart Start(V1Alpha1LabNode node) =>
-        new() { Cpus = node.Spec.Cpus, MemoryBytes = Quantities.TryParse(node.Spec.Memory, out long bytes) ? bytes : Quantities.MiB };
-
     public static V1Pod Pod(V1Alpha1LabNode node, Action<V1Pod>? change = null)
     {
-        V1Pod pod = NodeObjects.Pod(node, Claim(node), Start(node), Options);
+        V1Pod pod = NodeObjects.Pod(node, Claim(node), null, false, Options);
         pod.Metadata.Uid = "pod-uid";
         pod.Spec.NodeName = "node1";
         pod.Status = new V1PodStatus

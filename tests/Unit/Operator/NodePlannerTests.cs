@@ -92,6 +92,20 @@ public sealed class NodePlannerTests
     }
 
     [Fact]
+    public void The_runner_of_a_pod_that_just_became_ready_is_given_a_moment_to_speak_for_itself()
+    {
+        NodeObservation seen = Given.Fresh();
+        seen = Given.After(seen, Plan(seen));
+        seen.Pod!.Status.Conditions = [new V1PodCondition { Type = "Ready", Status = "True", LastTransitionTime = Given.Now.UtcDateTime }];
+
+        Plan<LabNodeStatus> early = Plan(seen, Given.Now.AddSeconds(1));
+        early.Status.Phase.ShouldBe(NodePhases.Starting);
+        early.RequeueAfter.ShouldBe(TimeSpan.FromSeconds(2));
+        Plan(seen, Given.Now.AddSeconds(3)).Status.Phase.ShouldBe(NodePhases.Running);
+        Plan(seen with { Runner = Given.RunnerRunning }, Given.Now.AddSeconds(1)).Status.Phase.ShouldBe(NodePhases.Running);
+    }
+
+    [Fact]
     public void A_lost_stream_does_not_unmake_a_running_node()
     {
         NodeObservation seen = Given.Running() with { Runner = null };
@@ -300,6 +314,100 @@ public sealed class NodePlannerTests
         seen.Node.Spec.Memory = "256Mi";
 
         Plan(seen).Intents.OfType<Intent.DeletePod>().ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void A_wish_is_written_on_the_pod_and_held_against_what_the_guest_does()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.PowerState = PowerStates.Paused;
+        Plan<LabNodeStatus> pausing = Plan(seen);
+        Intent.WishOfPod wish = pausing.Intents.OfType<Intent.WishOfPod>().ShouldHaveSingleItem();
+        (wish.Uid, wish.Annotations[Annotations.PowerWish]).ShouldBe(("pod-uid", PowerWishes.Paused));
+        pausing.Status.Phase.ShouldBe(NodePhases.Running);
+        Condition(pausing, ConditionTypes.Ready).Reason.ShouldBe("Pausing");
+
+        seen.Pod!.Metadata.Annotations[Annotations.PowerWish] = PowerWishes.Paused;
+        seen = Given.After(seen, pausing) with { Runner = Given.RunnerRunning with { Phase = RunnerPhases.Paused } };
+        Plan<LabNodeStatus> paused = Plan(seen);
+        paused.Intents.ShouldBeEmpty();
+        (paused.Status.Phase, Condition(paused, ConditionTypes.Ready).Status).ShouldBe((NodePhases.Paused, "True"));
+
+        // An operator that has just begun, and has not heard of the runner yet, unmakes nothing.
+        Plan(Given.After(seen, paused) with { Runner = null }).Status.Phase.ShouldBe(NodePhases.Paused);
+    }
+
+    [Fact]
+    public void A_reset_is_told_to_the_pod_that_runs_and_counts_as_done_for_one_that_starts()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.ResetRevision = "7";
+        Plan(seen).Intents.OfType<Intent.WishOfPod>().ShouldHaveSingleItem().Annotations[Annotations.ResetWish].ShouldBe("7");
+
+        V1Pod pod = Plan(Given.Fresh(n => n.Spec.ResetRevision = "7")).Intents.OfType<Intent.CreatePod>().Single().Pod;
+        pod.Metadata.Annotations[Annotations.ResetWish].ShouldBe("7");
+        pod.Spec.Containers[0].Env.First(e => e.Name == ContractNames.ConfigVariable).Value.ShouldContain("\"resetRevision\":\"7\"");
+    }
+
+    [Fact]
+    public void A_restart_that_was_asked_for_is_made_once_and_is_no_failure()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.RestartRevision = "1";
+        Plan<LabNodeStatus> stopping = Plan(seen);
+        stopping.Intents.OfType<Intent.DeletePod>().ShouldHaveSingleItem();
+        Condition(stopping, ConditionTypes.Ready).Reason.ShouldBe("Restarting");
+
+        V1Pod ended = Given.Ended(Given.Node(), Given.Report(TerminationReasons.HostPowerOff, TimeSpan.FromSeconds(1)));
+        seen = seen with { Node = Given.After(seen, stopping).Node, Pod = ended, Runner = null };
+        Plan<LabNodeStatus> over = Plan(seen);
+        (over.Status.Restarts?.Count ?? 0).ShouldBe(0);
+        over.Status.Restarts?.NextAt.ShouldBeNull();
+
+        Plan<LabNodeStatus> again = Plan(Given.After(seen, over) with { Pod = null });
+        again.Intents.OfType<Intent.CreatePod>().Single().Pod.Metadata.Annotations[Annotations.RestartRevision].ShouldBe("1");
+        again.Status.RestartRevision.ShouldBe("1");
+    }
+
+    [Fact]
+    public void A_changed_machine_needs_a_restart_and_a_changed_runner_does_not()
+    {
+        NodeObservation seen = Given.Running();
+        Condition(Plan(seen), ConditionTypes.RestartRequired).Status.ShouldBe("False");
+        var upgraded = new OperatorOptions { RunnerImage = "sandlabx.local/runner:next" };
+        Condition(NodePlanner.Plan(seen, upgraded, Given.Now), ConditionTypes.RestartRequired).Status.ShouldBe("False");
+
+        seen.Node.Spec.Cpus = 4;
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Intents.ShouldBeEmpty();
+        Condition(plan, ConditionTypes.RestartRequired).Status.ShouldBe("True");
+        Condition(plan, ConditionTypes.Ready).Status.ShouldBe("True");
+    }
+
+    [Fact]
+    public void A_larger_disk_asks_for_a_larger_claim_and_a_refusal_stops_no_guest()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.Disk.Size = "8Gi";
+        Plan<LabNodeStatus> plan = Plan(seen);
+        Intent.GrowClaim grow = plan.Intents.OfType<Intent.GrowClaim>().ShouldHaveSingleItem();
+        (grow.Uid, grow.Bytes).ShouldBe(("claim-uid", NodeObjects.ClaimBytes(8192 * Quantities.MiB)));
+
+        Plan<LabNodeStatus> refused = Plan(seen with { Refusal = new Refusal("grow claim labnode-a", KubeError.Forbidden, "only dynamically provisioned pvc can be resized", OfGrowth: true) });
+        refused.Status.Phase.ShouldBe(NodePhases.Running);
+        Condition(refused, ConditionTypes.DiskReady).Reason.ShouldBe("GrowthRefused");
+        refused.Intents.OfType<Intent.DeletePod>().ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void A_smaller_disk_is_refused_and_the_guest_left_alone()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.Disk.Size = "1Gi";
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Status.Phase.ShouldBe(NodePhases.Running);
+        Condition(plan, ConditionTypes.Ready).Reason.ShouldBe("SizeBelowDisk");
+        plan.Intents.ShouldAllBe(i => i is Intent.Announce);
     }
 
     [Fact]

@@ -52,12 +52,12 @@ public sealed class NodePlannerWalks
         /// <summary>One thing happens that the operator did not do.</summary>
         public void Happen()
         {
-            int what = random.Next(17);
+            int what = random.Next(19);
             Story.Add(what.ToString());
             _now += TimeSpan.FromSeconds(random.Next(0, 400));
             switch (what)
             {
-                case 0: Edit(n => n.Spec.PowerState = Pick(PowerStates.Running, PowerStates.Stopped)); break;
+                case 0: Edit(n => n.Spec.PowerState = Pick(PowerStates.Running, PowerStates.Stopped, PowerStates.Paused)); break;
                 case 1: Edit(n => n.Spec.RestartPolicy = Pick(RestartPolicies.Always, RestartPolicies.OnFailure, RestartPolicies.Never)); break;
                 case 2: Edit(n => n.Spec.Disk.ReclaimPolicy = Pick(ReclaimPolicies.Delete, ReclaimPolicies.Retain)); break;
                 case 3: Edit(n => n.Spec.Memory = Pick("512Mi", "nonsense", "1Gi")); break;
@@ -71,6 +71,8 @@ public sealed class NodePlannerWalks
                 case 13 when _seen.Pod is { Metadata.DeletionTimestamp: not null }: _seen = _seen with { Pod = null, Runner = null }; break;
                 case 14 when random.Next(6) == 0: Node.Metadata.DeletionTimestamp = _now.UtcDateTime; break;
                 case 15 when random.Next(4) == 0: _seen = _seen with { Claim = null }; break;
+                case 17: Edit(n => n.Spec.RestartRevision = Pick("1", "2", null!)); break;
+                case 18: Edit(n => n.Spec.ResetRevision = Pick("1", "2", null!)); break;
                 case 16 when _seen.Pod is { Spec.NodeName: null } pod: Place(pod); break;
                 default: break;
             }
@@ -94,12 +96,13 @@ public sealed class NodePlannerWalks
             V1Condition? ready = plan.Status.Conditions?.FirstOrDefault(c => c.Type == ConditionTypes.Ready);
             string? broken =
                 creates > 1 || (creates == 1 && _seen.Pod is not null) ? "law 1: a second pod"
-                : creates == 1 && (deleting || Node.Spec.PowerState != PowerStates.Running) ? "a pod that nobody asked for"
+                : creates == 1 && (deleting || Node.Spec.PowerState == PowerStates.Stopped) ? "a pod that nobody asked for"
                 : plan.Intents.OfType<Intent.DeleteClaim>().Any() && _claimOnceBound && !claimAsked ? "a disk was deleted unasked"
                 : plan.Intents.OfType<Intent.DeleteClaim>().Any() && _seen.Pod is not null ? "a disk was deleted under a pod"
                 : plan.Intents.OfType<Intent.CreateClaim>().Any() && (_seen.Claim is not null || _diskOnce) ? "law 7: a fresh disk in place of one that was"
                 : plan.Intents.OfType<Intent.DeletePod>().Any(d => d.Uid != _seen.Pod?.Metadata.Uid) ? "a delete of another pod"
-                : plan.Intents.OfType<Intent.DeletePod>().Any() && _seen.Runner is not null && !deleting && Node.Spec.PowerState == PowerStates.Running ? "a guest was stopped unasked"
+                : plan.Intents.OfType<Intent.DeletePod>().Any() && _seen.Runner is not null && !deleting && Node.Spec.PowerState != PowerStates.Stopped
+                    && NodeObjects.WasMadeFor(_seen.Pod!, Annotations.RestartRevision, Node.Spec.RestartRevision) ? "a guest was stopped unasked"
                 : plan.Released && !deleting ? "released although nobody deletes it"
                 : plan.Released && _seen.Pod is not null ? "released while its pod lives"
                 : ready is null || string.IsNullOrEmpty(ready.Reason) || string.IsNullOrEmpty(ready.Message) ? "no reason given"
@@ -138,6 +141,8 @@ public sealed class NodePlannerWalks
                 {
                     Intent.CreateClaim c => next with { Claim = Pending(c.Claim) },
                     Intent.CreatePod c => next with { Pod = Born(c.Pod), Runner = null },
+                    Intent.WishOfPod wish => next with { Pod = Wished(next.Pod!, wish) },
+                    Intent.GrowClaim grow => next with { Claim = Grown(next.Claim!, grow) },
                     Intent.DeletePod => next with { Pod = Terminating(next.Pod!) },
                     Intent.DeleteClaim => next with { Claim = null },
                     _ => next,
@@ -164,6 +169,22 @@ public sealed class NodePlannerWalks
         {
             pod.Spec.NodeName = "node1";
             pod.Status = Given.Pod(Given.Node()).Status;
+        }
+
+        private static V1Pod Wished(V1Pod pod, Intent.WishOfPod wish)
+        {
+            foreach ((string name, string value) in wish.Annotations)
+            {
+                pod.Metadata.Annotations[name] = value;
+            }
+
+            return pod;
+        }
+
+        private static V1PersistentVolumeClaim Grown(V1PersistentVolumeClaim claim, Intent.GrowClaim grow)
+        {
+            claim.Spec.Resources.Requests["storage"] = new ResourceQuantity(Quantities.Format(grow.Bytes));
+            return claim;
         }
 
         private V1Pod Terminating(V1Pod pod)

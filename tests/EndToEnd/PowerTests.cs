@@ -1,0 +1,110 @@
+using k8s.Models;
+using SandLabX.EndToEnd.Support;
+using SandLabX.Entities;
+
+namespace SandLabX.EndToEnd;
+
+/// <summary>Power, declared: what is asked of a guest that runs, without a new pod where none is needed.</summary>
+public sealed class PowerTests(Space space, ITestOutputHelper output) : Scenario(space, output), IClassFixture<Space>
+{
+    [Fact]
+    public async Task A_paused_guest_stands_in_its_pod_and_goes_on_where_it_was()
+    {
+        await Space.NodeAsync("pause");
+        Guest guest = await Space.RunningGuestAsync("pause");
+        string pod = (await Space.PodNowAsync("pause"))!.Metadata.Uid;
+
+        await Space.PowerAsync("pause", PowerStates.Paused);
+        V1Alpha1LabNode node = await Space.AwaitPhaseAsync("pause", NodePhases.Paused);
+        V1Condition ready = Space.Condition(node, ConditionTypes.Ready)!;
+        (ready.Status, ready.Reason).ShouldBe(("True", "Paused"));
+        Outcome silence = await Lab.KubectlAsync(
+            "-n", Space.Name, "exec", "labnode-pause", "--", "sandlabx-runner", "console", "--send", "ping paused", "--expect", "OK pong paused", "--timeout", "2");
+        silence.Code.ShouldNotBe(0);
+
+        // What was typed while it stood is answered once it goes on: it is the same boot, in the same pod.
+        await Space.PowerAsync("pause", PowerStates.Running);
+        node = await Space.AwaitPhaseAsync("pause", NodePhases.Running);
+        Space.Condition(node, ConditionTypes.Ready)!.Status.ShouldBe("True");
+        (await guest.OkAsync("ping again")).ShouldBe("pong again");
+        await guest.ReadyAsync(boot: 1);
+        node = (await Space.NodeNowAsync("pause"))!;
+        node.Status!.Pod!.Uid.ShouldBe(pod);
+        (node.Status.Terminations ?? []).ShouldBeEmpty();
+        (await Space.EventsAsync("LabNode", "pause")).Count(e => e.Reason == "Started").ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_node_that_is_made_paused_stands_and_a_stop_lets_it_power_off()
+    {
+        await Space.NodeAsync("still", "powerState: Paused");
+        await Space.AwaitPhaseAsync("still", NodePhases.Paused);
+        await Space.PowerAsync("still", PowerStates.Stopped);
+        await Space.AwaitPhaseAsync("still", NodePhases.Stopped);
+    }
+
+    [Fact]
+    public async Task Each_change_of_resetRevision_resets_the_guest_once_in_its_pod()
+    {
+        await Space.NodeAsync("reset", "resetRevision: before");
+        Guest guest = await Space.RunningGuestAsync("reset");
+        await guest.ReadyAsync(boot: 1);
+        string pod = (await Space.PodNowAsync("reset"))!.Metadata.Uid;
+
+        await Space.PatchNodeAsync("reset", """{"spec": {"resetRevision": "1"} }""");
+        await guest.ReadyAsync(boot: 2);
+        V1Alpha1LabNode node = await Space.AwaitNodeAsync("reset", n => n.Status?.ResetRevision == "1", "the reset is on record");
+        node.Status!.Phase.ShouldBe(NodePhases.Running);
+
+        await Space.PatchNodeAsync("reset", """{"spec": {"resetRevision": "2"} }""");
+        await guest.ReadyAsync(boot: 3);
+        node = await Space.AwaitNodeAsync("reset", n => n.Status?.ResetRevision == "2", "the second reset is on record");
+        node.Status!.Pod!.Uid.ShouldBe(pod);
+        (node.Status.Terminations ?? []).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task A_changed_machine_waits_for_the_restart_that_is_asked_for()
+    {
+        await Space.NodeAsync("restart");
+        Guest guest = await Space.RunningGuestAsync("restart");
+        await guest.OkAsync("write marker from before the restart");
+        string pod = (await Space.PodNowAsync("restart"))!.Metadata.Uid;
+        Space.Condition((await Space.NodeNowAsync("restart"))!, ConditionTypes.RestartRequired)!.Status.ShouldBe("False");
+
+        await Space.PatchNodeAsync("restart", """{"spec": {"memory": "160Mi"} }""");
+        V1Alpha1LabNode node = await Space.AwaitNodeAsync("restart", n => Space.Condition(n, ConditionTypes.RestartRequired)?.Status == "True", "a restart is required");
+        Space.Condition(node, ConditionTypes.RestartRequired)!.Message.ShouldContain("spec.restartRevision");
+        (node.Status!.Phase, node.Status.Pod!.Uid).ShouldBe((NodePhases.Running, pod));
+
+        await Space.PatchNodeAsync("restart", """{"spec": {"restartRevision": "1"} }""");
+        node = await Space.AwaitNodeAsync("restart", n => n.Status?.Phase == NodePhases.Running && n.Status.Pod?.Uid != pod, "it runs in another pod", 90);
+        Space.Condition(node, ConditionTypes.RestartRequired)!.Status.ShouldBe("False");
+        node.Status!.RestartRevision.ShouldBe("1");
+        node.Status.Terminations!.ShouldHaveSingleItem().Reason.ShouldBe("HostShutdown");
+        (node.Status.Restarts?.Count ?? 0).ShouldBe(0);
+        await guest.ReadyAsync(boot: 2);
+        (await guest.OkAsync("read marker")).ShouldBe("from before the restart");
+    }
+
+    [Fact]
+    public async Task A_disk_never_shrinks_and_says_so_while_the_guest_runs_on()
+    {
+        await Space.NodeAsync("shrink", disk: "size: 320Mi");
+        Guest guest = await Space.RunningGuestAsync("shrink");
+        await Space.PatchNodeAsync("shrink", """{"spec": {"disk": {"size": "300Mi"} } }""");
+        V1Alpha1LabNode node = await Space.AwaitNodeAsync("shrink", n => Space.Condition(n, ConditionTypes.Ready)?.Reason == "SizeBelowDisk", "the smaller size is refused");
+        Space.Condition(node, ConditionTypes.Ready)!.Message.ShouldContain("320Mi");
+        (await guest.OkAsync("ping on")).ShouldBe("pong on");
+        await Space.PatchNodeAsync("shrink", """{"spec": {"disk": {"size": "320Mi"} } }""");
+        await Space.AwaitNodeAsync("shrink", n => Space.Condition(n, ConditionTypes.Ready)?.Status == "True", "the old size is right again");
+
+        // The local cluster's class does not expand; whatever a class does, the guest runs on.
+        await Space.PatchNodeAsync("shrink", """{"spec": {"disk": {"size": "3Gi"} } }""");
+        await Space.AwaitNodeAsync(
+            "shrink",
+            n => Space.Condition(n, ConditionTypes.DiskReady)?.Reason == "GrowthRefused" || Space.Condition(n, ConditionTypes.RestartRequired)?.Status == "True",
+            "the larger size is refused, or waits for a start");
+        (await guest.OkAsync("ping still")).ShouldBe("pong still");
+    }
+}
