@@ -41,7 +41,7 @@ public sealed class IntentExecutor(KubeApi api, ILogger<IntentExecutor> log)
             Intent.CreateClaim create => api.CreateAsync(create.Claim, stop),
             Intent.CreatePod create => api.CreateAsync(create.Pod, stop),
             Intent.DeletePod delete => api.DeleteAsync<V1Pod>(delete.Key, delete.Uid, null, stop),
-            Intent.DeleteClaim delete => api.DeleteAsync<V1PersistentVolumeClaim>(delete.Key, delete.Uid, null, stop),
+            Intent.DeleteClaim delete => api.DeleteAsync<V1PersistentVolumeClaim>(delete.Key, delete.Uid, delete.ResourceVersion, stop),
             Intent.Announce tell => api.PublishEventAsync(about, tell.Warning ? "Warning" : "Normal", tell.Reason, tell.Message, stop),
             _ => throw new InvalidOperationException($"Intent {intent.GetType().Name} has no executor."),
         }).ConfigureAwait(false);
