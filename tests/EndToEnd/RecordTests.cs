@@ -65,55 +65,58 @@ public sealed class RecordTests(Space space, ITestOutputHelper output) : Scenari
         int seed = Environment.GetEnvironmentVariable("SANDLABX_SEED") is { Length: > 0 } given ? int.Parse(given, System.Globalization.CultureInfo.InvariantCulture) : Environment.TickCount & 0xffff;
         Output.WriteLine($"SANDLABX_SEED={seed}");
         var random = new Random(seed);
-        for (int round = 0; round < 3; round++)
+
+        // Twelve lives at once, begun at random moments; the operator goes three times meanwhile, each time at another moment in the life of each.
+        string[] names = [.. Enumerable.Range(0, 12).Select(i => $"life-{i}")];
+        await WhileTheOperatorGoesAsync("start", n => Space.NodeAsync(n));
+        foreach (string name in names)
         {
-            // Four LabNodes a round: the operator goes at one moment, which is another one in the life of each.
-            string[] names = [.. Enumerable.Range(0, 4).Select(i => $"r{round}-{i}")];
-            int[] at = [.. names.Select(_ => random.Next(0, 2500))];
-            int kill = random.Next(0, 2500);
-            Output.WriteLine($"round {round}: applied at {string.Join(", ", at)} ms, the operator goes at {kill} ms");
-            await Task.WhenAll([DeleteOperatorAsync(kill), .. names.Select((n, i) => LaterAsync(at[i], () => Space.NodeAsync(n)))]);
-            foreach (string name in names)
+            await Space.AwaitPhaseAsync(name, NodePhases.Running, 90);
+        }
+
+        // No sleeping until all settled: what the guest says proves that it runs on a whole disk of its own, for the first time.
+        await Task.WhenAll(names.Select(n => new Guest(Space, n).ReadyAsync(boot: 1)));
+        foreach (string name in names)
+        {
+            V1Alpha1LabNode node = (await Space.NodeNowAsync(name))!;
+            node.Status!.Phase.ShouldBe(NodePhases.Running);
+            (node.Status.Restarts?.Count ?? 0).ShouldBe(0, name);
+            (node.Status.Terminations ?? []).ShouldBeEmpty(name);
+            node.Status.Pod!.Uid.ShouldBe((await Space.PodNowAsync(name))!.Metadata.Uid);
+            node.Status.Timeline!.GuestRunning.ShouldNotBeNull();
+            (await Space.EventsAsync("LabNode", name)).Count(e => e.Reason == "Started").ShouldBeInRange(1, 2, "an event may be told twice, not lost");
+        }
+
+        await WhileTheOperatorGoesAsync("stop", n => Space.PowerAsync(n, PowerStates.Stopped));
+        foreach (string name in names)
+        {
+            V1Alpha1LabNode node = await Space.AwaitPhaseAsync(name, NodePhases.Stopped, 90);
+            LabNodeTermination end = node.Status!.Terminations!.ShouldHaveSingleItem();
+            Output.WriteLine($"{name}: {end.Reason}");
+            if (end.Reason == "HostShutdown")
             {
-                await Space.AwaitPhaseAsync(name, NodePhases.Running, 90);
+                end.Console.ShouldNotBeNull().ShouldContain("SANDLABX-TINY POWEROFF boot=1");
+            }
+            else
+            {
+                // The operator was away when the runner said its last word, and a kubelet before 1.22 can lose a deleted pod's termination message.
+                end.Reason.ShouldBe("PodFailed", end.Message);
+                end.Message.ShouldNotBeNull().ShouldContain("ContainerStatusUnknown");
             }
 
-            // No sleeping until all settled: what the guest says proves that it runs on a whole disk of its own, for the first time.
-            await Task.WhenAll(names.Select(n => new Guest(Space, n).ReadyAsync(boot: 1)));
-            foreach (string name in names)
-            {
-                V1Alpha1LabNode node = (await Space.NodeNowAsync(name))!;
-                node.Status!.Phase.ShouldBe(NodePhases.Running);
-                (node.Status.Restarts?.Count ?? 0).ShouldBe(0, name);
-                (node.Status.Terminations ?? []).ShouldBeEmpty(name);
-                node.Status.Pod!.Uid.ShouldBe((await Space.PodNowAsync(name))!.Metadata.Uid);
-                node.Status.Timeline!.GuestRunning.ShouldNotBeNull();
-                (await Space.EventsAsync("LabNode", name)).Count(e => e.Reason == "Started").ShouldBeInRange(1, 2, "an event may be told twice, not lost");
-            }
-
-            await Task.WhenAll([DeleteOperatorAsync(kill), .. names.Select((n, i) => LaterAsync(at[i], () => Space.PowerAsync(n, PowerStates.Stopped)))]);
-            foreach (string name in names)
-            {
-                V1Alpha1LabNode node = await Space.AwaitPhaseAsync(name, NodePhases.Stopped, 90);
-                LabNodeTermination end = node.Status!.Terminations!.ShouldHaveSingleItem();
-                Output.WriteLine($"{name}: {end.Reason}");
-                if (end.Reason == "HostShutdown")
-                {
-                    end.Console.ShouldNotBeNull().ShouldContain("SANDLABX-TINY POWEROFF boot=1");
-                }
-                else
-                {
-                    // The operator was away when the runner said its last word, and a kubelet before 1.22 can lose a deleted pod's termination message.
-                    end.Reason.ShouldBe("PodFailed", end.Message);
-                    end.Message.ShouldNotBeNull().ShouldContain("ContainerStatusUnknown");
-                }
-
-                (node.Status.Restarts?.Count ?? 0).ShouldBe(0, name);
-                await Space.GoneAsync("pod", "labnode-" + name);
-            }
+            (node.Status.Restarts?.Count ?? 0).ShouldBe(0, name);
+            await Space.GoneAsync("pod", "labnode-" + name);
         }
 
         await Lab.OperatorReadyAsync();
+
+        Task WhileTheOperatorGoesAsync(string what, Func<string, Task> act)
+        {
+            int[] at = [.. names.Select(_ => random.Next(0, 7500))];
+            int[] kills = [.. Enumerable.Range(0, 3).Select(i => (i * 2500) + random.Next(0, 2500))];
+            Output.WriteLine($"{what} at {string.Join(", ", at)} ms; the operator goes at {string.Join(", ", kills)} ms");
+            return Task.WhenAll([.. kills.Select(DeleteOperatorAsync), .. names.Select((n, i) => LaterAsync(at[i], () => act(n)))]);
+        }
     }
 
     private static async Task LaterAsync(int milliseconds, Func<Task> act)

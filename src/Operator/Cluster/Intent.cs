@@ -26,7 +26,10 @@ public abstract record Intent
     public sealed record GrowClaim(ObjectKey Key, string Uid, long Bytes) : Intent;
 
     /// <summary>Delete this very claim.</summary>
-    public sealed record DeleteClaim(ObjectKey Key, string Uid) : Intent;
+    /// <param name="Key">Its key.</param>
+    /// <param name="Uid">Its UID.</param>
+    /// <param name="ResourceVersion">When given, only while nothing about it changed: for a claim that goes because it holds nothing. It might be bound by now.</param>
+    public sealed record DeleteClaim(ObjectKey Key, string Uid, string? ResourceVersion = null) : Intent;
 
     /// <summary>Tell people, by an event.</summary>
     public sealed record Announce(bool Warning, string Reason, string Message) : Intent;

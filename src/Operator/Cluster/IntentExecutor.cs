@@ -52,7 +52,7 @@ public sealed class IntentExecutor(KubeApi api, ILogger<IntentExecutor> log)
                 },
                 stop),
             Intent.DeletePod delete => api.DeleteAsync<V1Pod>(delete.Key, delete.Uid, null, stop),
-            Intent.DeleteClaim delete => api.DeleteAsync<V1PersistentVolumeClaim>(delete.Key, delete.Uid, null, stop),
+            Intent.DeleteClaim delete => api.DeleteAsync<V1PersistentVolumeClaim>(delete.Key, delete.Uid, delete.ResourceVersion, stop),
             Intent.Announce tell => api.PublishEventAsync(about, tell.Warning ? "Warning" : "Normal", tell.Reason, tell.Message, stop),
             _ => throw new InvalidOperationException($"Intent {intent.GetType().Name} has no executor."),
         }).ConfigureAwait(false);

@@ -99,11 +99,12 @@ internal sealed class NodeDraft
         }
     }
 
-    public void DeleteClaim(V1PersistentVolumeClaim claim)
+    /// <summary>Deletes a claim with whatever it holds, or <paramref name="unchanged"/> only: one that is still as it was observed.</summary>
+    public void DeleteClaim(V1PersistentVolumeClaim claim, bool unchanged = false)
     {
         if (claim.Metadata.DeletionTimestamp is null)
         {
-            Do(new Intent.DeleteClaim(NodeObjects.ClaimKey(Seen.Node), claim.Metadata.Uid));
+            Do(new Intent.DeleteClaim(NodeObjects.ClaimKey(Seen.Node), claim.Metadata.Uid, unchanged ? claim.Metadata.ResourceVersion : null));
         }
     }
 

@@ -107,6 +107,12 @@ public static partial class NodePlanner
             return false;
         }
 
+        if (!string.IsNullOrEmpty(draft.Alive?.Spec?.NodeName))
+        {
+            // A pod gets its node once its claims are bound: the claim is only seen late, and a guest may run on it.
+            return false;
+        }
+
         LabNodeDisk wish = draft.Seen.Node.Spec.Disk;
         bool otherClass = wish.StorageClassName is not null && wish.StorageClassName != claim.Spec.StorageClassName;
         bool dropped = wish.StorageClassName is null && !draft.Seen.StorageClassKnown && !string.IsNullOrEmpty(claim.Spec.StorageClassName);
@@ -121,7 +127,7 @@ public static partial class NodePlanner
         }
         else if (draft.Seen.Pod is null)
         {
-            draft.DeleteClaim(claim);
+            draft.DeleteClaim(claim, unchanged: true);
         }
 
         draft.Phase(NodePhases.WaitingForVolume);

@@ -86,16 +86,16 @@ public sealed class KubeApi : IDisposable
     /// <summary>Deletes this very object, and none that has its name by now. That it is gone already, or another one, counts as done.</summary>
     /// <param name="key">Its key.</param>
     /// <param name="uid">Its UID.</param>
-    /// <param name="gracePeriodSeconds">Seconds; null for the object's own.</param>
+    /// <param name="resourceVersion">When given, one that changed since is left alone too; null for whatever state it is in.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    public async Task DeleteAsync<T>(ObjectKey key, string uid, long? gracePeriodSeconds, CancellationToken cancellationToken)
+    public async Task DeleteAsync<T>(ObjectKey key, string uid, string? resourceVersion, CancellationToken cancellationToken)
         where T : class, IKubernetesObject<V1ObjectMeta>
     {
         ArgumentException.ThrowIfNullOrEmpty(uid);
         var options = new JsonObject { ["apiVersion"] = "v1", ["kind"] = "DeleteOptions", ["preconditions"] = new JsonObject { ["uid"] = uid } };
-        if (gracePeriodSeconds is { } seconds)
+        if (resourceVersion is not null)
         {
-            options["gracePeriodSeconds"] = seconds;
+            options["preconditions"]!["resourceVersion"] = resourceVersion;
         }
 
         JsonElement answer;

@@ -82,8 +82,9 @@ public sealed class SchemaTests(ApiServerFixture fixture)
         string space = await PrepareAsync();
         Gizmo made = await fixture.Api.CreateAsync(Make.Gizmo(space, "a"), default);
         await fixture.Api.DeleteAsync<Gizmo>(ObjectKey.Of(made), Guid.NewGuid().ToString(), null, default);
+        await fixture.Api.DeleteAsync<Gizmo>(ObjectKey.Of(made), made.Metadata.Uid, "1", default);
         (await fixture.Api.GetAsync<Gizmo>(ObjectKey.Of(made), default)).ShouldNotBeNull();
-        await fixture.Api.DeleteAsync<Gizmo>(ObjectKey.Of(made), made.Metadata.Uid, null, default);
+        await fixture.Api.DeleteAsync<Gizmo>(ObjectKey.Of(made), made.Metadata.Uid, made.Metadata.ResourceVersion, default);
         (await fixture.Api.GetAsync<Gizmo>(ObjectKey.Of(made), default)).ShouldBeNull();
         await fixture.Api.DeleteAsync<Gizmo>(ObjectKey.Of(made), made.Metadata.Uid, null, default);
     }

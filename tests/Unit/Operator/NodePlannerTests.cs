@@ -434,11 +434,25 @@ public sealed class NodePlannerTests
         Condition(waiting, ConditionTypes.DiskReady).Message.ShouldContain("gold");
 
         seen.Node.Spec.Disk.StorageClassName = "standard";
+        seen.Claim.Metadata.ResourceVersion = "17";
         Plan<LabNodeStatus> corrected = Plan(seen);
-        corrected.Intents.OfType<Intent.DeleteClaim>().ShouldHaveSingleItem().Uid.ShouldBe("claim-uid");
+        Intent.DeleteClaim delete = corrected.Intents.OfType<Intent.DeleteClaim>().ShouldHaveSingleItem();
+        delete.Uid.ShouldBe("claim-uid");
+        delete.ResourceVersion.ShouldBe("17", "bound meanwhile, it stays");
         Plan<LabNodeStatus> healed = Plan(Given.After(seen, corrected) with { StorageClassKnown = true });
         healed.Intents.OfType<Intent.CreateClaim>().ShouldHaveSingleItem();
         healed.Intents.OfType<Intent.CreatePod>().ShouldHaveSingleItem();
+    }
+
+    [Fact]
+    public void A_claim_seen_late_does_not_cost_the_guest_that_runs_on_it()
+    {
+        NodeObservation seen = Given.Running(n => n.Spec.Disk.StorageClassName = "gold");
+        seen.Node.Status!.Disk!.CreatedAt = null;
+        seen.Claim!.Spec.VolumeName = null;
+        seen.Claim.Status.Phase = "Pending";
+        seen.Node.Spec.Disk.StorageClassName = "standard";
+        Plan(seen).Intents.ShouldBeEmpty();
     }
 
     [Fact]

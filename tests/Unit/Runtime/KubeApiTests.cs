@@ -87,13 +87,13 @@ public sealed class KubeApiTests
         int code = 404;
         await using FakeApi server = await FakeApi.StartAsync((_, c) => FakeApi.Status(c, code, code == 404 ? "NotFound" : "Conflict", "no"));
         using KubeApi api = KubeApi.Connect(server.Config);
-        await api.DeleteAsync<Thing>(Given.Key(), "u1", 5, default);
+        await api.DeleteAsync<Thing>(Given.Key(), "u1", "17", default);
         code = 409;
         await api.DeleteAsync<Thing>(Given.Key(), "u1", null, default);
         JsonObject[] bodies = [.. server.Requests.Select(r => (JsonObject)JsonNode.Parse(r.Body)!)];
         bodies[0]["preconditions"]!["uid"]!.GetValue<string>().ShouldBe("u1");
-        bodies[0]["gracePeriodSeconds"]!.GetValue<int>().ShouldBe(5);
-        bodies[1].ContainsKey("gracePeriodSeconds").ShouldBeFalse();
+        bodies[0]["preconditions"]!["resourceVersion"]!.GetValue<string>().ShouldBe("17");
+        bodies[1]["preconditions"]!["resourceVersion"].ShouldBeNull();
         code = 500;
         await Should.ThrowAsync<KubeException>(() => api.DeleteAsync<Thing>(Given.Key(), "u1", null, default));
     }
