@@ -2,14 +2,22 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using k8s;
 using k8s.Models;
-using SandLabX.Integration.Cluster;
 using SandLabX.Runtime;
 
-[assembly: AssemblyFixture(typeof(ApiServerFixture))]
+// Tests of the runner share nothing and wait for guests and servers: they run beside those on the API server.
+[assembly: Xunit.v3.Parallelization(MaxThreads = 4)]
 
 namespace SandLabX.Integration.Cluster;
 
-/// <summary>The API server that all tests of the assembly share; each test takes a namespace of its own. Without binaries every test is skipped and says so.</summary>
+/// <summary>Tests on the API server run one after another: they read process-wide metrics, and one of them restarts it.</summary>
+[CollectionDefinition(Name)]
+public sealed class OnApiServer : ICollectionFixture<ApiServerFixture>
+{
+    /// <summary>The collection's name.</summary>
+    public const string Name = "API server";
+}
+
+/// <summary>The API server that all its tests share; each test takes a namespace of its own. Without binaries every test is skipped and says so.</summary>
 public sealed class ApiServerFixture : IAsyncLifetime
 {
     private ApiServer? _server;

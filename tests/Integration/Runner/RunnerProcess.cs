@@ -62,6 +62,11 @@ internal sealed class RunnerProcess : IAsyncDisposable
         Directory.CreateDirectory(Path.Combine(folder, "run"));
         File.Delete(Path.Combine(folder, "run", "port"));
         ProcessStartInfo start = Command(verb);
+
+        // A shell starts what it runs in the background with Ctrl-C ignored, and that is inherited.
+        start.ArgumentList.Insert(0, start.FileName);
+        start.ArgumentList.Insert(0, "--default-signal=INT");
+        start.FileName = "env";
         if (environment.Contains(AsInit))
         {
             // --kill-child: a test that gives up takes the whole of it along.

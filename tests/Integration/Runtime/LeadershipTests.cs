@@ -5,6 +5,7 @@ using SandLabX.Runtime;
 
 namespace SandLabX.Integration.Runtime;
 
+[Collection(OnApiServer.Name)]
 public sealed class LeadershipTests(ApiServerFixture fixture)
 {
     [Fact]

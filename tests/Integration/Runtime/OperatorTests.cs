@@ -6,6 +6,7 @@ using SandLabX.Runtime;
 namespace SandLabX.Integration.Runtime;
 
 /// <summary>A whole operator on a real API server.</summary>
+[Collection(OnApiServer.Name)]
 public sealed class OperatorTests(ApiServerFixture fixture)
 {
     [Fact]

@@ -5,6 +5,7 @@ using SandLabX.Runtime;
 namespace SandLabX.Integration.Runtime;
 
 /// <summary>Links that break, and a server that is away, forgets or restarts.</summary>
+[Collection(OnApiServer.Name)]
 public sealed class OutageTests(ApiServerFixture fixture)
 {
     [Fact]

@@ -6,6 +6,7 @@ using SandLabX.Runtime;
 namespace SandLabX.Integration.Runtime;
 
 /// <summary>What a real API server makes of generated definitions and of our writes.</summary>
+[Collection(OnApiServer.Name)]
 public sealed class SchemaTests(ApiServerFixture fixture)
 {
     [Fact]
