@@ -79,7 +79,7 @@ public static class ContractNames
     /// </summary>
     public const string WishDirectory = "/wishes";
 
-    /// <summary>File in <see cref="WishDirectory"/>: one of <see cref="PowerWishes"/>; empty or missing means Running.</summary>
+    /// <summary>File in <see cref="WishDirectory"/>: one of <see cref="PowerWishes"/>. Running where it never was anything else.</summary>
     public const string PowerFile = "power";
 
     /// <summary>File in <see cref="WishDirectory"/>: the reset that was asked for; each change of the string resets the guest once.</summary>
@@ -131,6 +131,12 @@ public static class PowerWishes
 
     /// <summary>Its processors stand.</summary>
     public const string Paused = "Paused";
+
+    /// <summary>
+    /// It powers off, as after SIGTERM, and its pod ends. Not taken back. Unlike a deleted pod, one that ended by itself stays, and its last word with it,
+    /// until somebody has read it.
+    /// </summary>
+    public const string Off = "Off";
 }
 
 /// <summary>Source-generated JSON for everything that operator and runner say to each other: camelCase, nulls left out, unknown members ignored.</summary>

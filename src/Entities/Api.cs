@@ -50,7 +50,7 @@ public static class Annotations
     /// <summary>On an import's pod: a hash of what it was told, so that a corrected source replaces it.</summary>
     public const string ImportHash = Api.Group + "/import-hash";
 
-    /// <summary>On a LabNode's pod: what is wished of its guest (Running or Paused). The kubelet shows it to the runner as a file.</summary>
+    /// <summary>On a LabNode's pod: what is wished of its guest (Running, Paused or Off). The kubelet shows it to the runner as a file.</summary>
     public const string PowerWish = Api.Group + "/power";
 
     /// <summary>On a LabNode's pod: the reset that was asked for last. The kubelet shows it to the runner as a file.</summary>

@@ -66,6 +66,12 @@ internal sealed class NodeDraft
 
     public bool Owns(V1Pod pod) => pod.Metadata.OwnerReferences?.Any(o => o.Controller == true && o.Uid == Seen.Node.Metadata.Uid) == true;
 
+    /// <summary>Since when the guest is being stopped; now, when it was not.</summary>
+    public DateTimeOffset StoppingSince =>
+        _before.Phase == NodePhases.Stopping && _before.Conditions?.FirstOrDefault(c => c is { Type: ConditionTypes.Ready, Status: "False" })?.LastTransitionTime is { } since
+            ? new DateTimeOffset(since, TimeSpan.Zero)
+            : Now;
+
     public void Do(Intent intent) => _intents.Add(intent);
 
     public void Again(TimeSpan after) => _again = after;
@@ -161,7 +167,7 @@ internal sealed class NodeDraft
         Status.StoppedAt = end.At;
         LabNodeSpec spec = Seen.Node.Spec;
         bool asked = spec.PowerState == PowerStates.Stopped || Seen.Node.Metadata.DeletionTimestamp is not null
-            || (ended is not null && !NodeObjects.WasMadeFor(ended, Annotations.RestartRevision, spec.RestartRevision));
+            || (ended is not null && (NodeObjects.WasToldToPowerOff(ended) || !NodeObjects.WasMadeFor(ended, Annotations.RestartRevision, spec.RestartRevision)));
         string reason = end.Reason!;
         bool bad = reason is not (TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown);
         Do(new Intent.Announce(bad, reason, end.Message!));

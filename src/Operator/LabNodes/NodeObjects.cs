@@ -88,6 +88,12 @@ public static class NodeObjects
         [Annotations.ResetWish] = spec.ResetRevision ?? "",
     };
 
+    /// <summary>Whether the runner of a pod is shown wishes; those of earlier versions are not.</summary>
+    public static bool HearsWishes(V1Pod pod) => pod.Metadata.Annotations?.ContainsKey(Annotations.PowerWish) == true;
+
+    /// <summary>Whether the guest of a pod was wished off.</summary>
+    public static bool WasToldToPowerOff(V1Pod pod) => WasMadeFor(pod, Annotations.PowerWish, PowerWishes.Off);
+
     /// <summary>Whether a pod was made for this revision, which one of its annotations notes; a pod without the annotation was made for none.</summary>
     public static bool WasMadeFor(V1Pod pod, string annotation, string? revision) =>
         (pod.Metadata.Annotations?.TryGetValue(annotation, out string? made) == true ? made : "") == (revision ?? "");

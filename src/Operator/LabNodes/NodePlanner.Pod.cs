@@ -14,11 +14,14 @@ public static partial class NodePlanner
     /// <summary>How long a ready pod's runner may be silent before the readiness alone is believed.</summary>
     private static readonly TimeSpan s_runnerPatience = TimeSpan.FromSeconds(3);
 
+    /// <summary>How long beyond its grace period a guest may take to end after it was wished off: what a kubelet takes to show the wish, and QEMU to flush.</summary>
+    private static readonly TimeSpan s_wishPatience = TimeSpan.FromSeconds(15);
+
     private static void Live(NodeDraft draft, V1Pod pod)
     {
         if (WhyStop(draft, pod) is { } why)
         {
-            draft.DeletePod(pod);
+            PowerOff(draft, pod);
             draft.Phase(NodePhases.Stopping);
             draft.Ready(false, why.Reason, why.Message);
         }
@@ -37,7 +40,28 @@ public static partial class NodePlanner
             : !NodeObjects.WasMadeFor(pod, Annotations.RestartRevision, spec.RestartRevision)
                 ? ("Restarting", $"spec.restartRevision changed: the guest is asked to power off and starts again; {grace}.")
             : pod.Metadata.DeletionTimestamp is not null ? ("StoppingGuest", "Something else deleted the pod; what the spec asks for goes on when it is gone.")
+            : NodeObjects.WasToldToPowerOff(pod) ? ("StoppingGuest", "The guest was asked to power off; what the spec asks for goes on when it has.")
             : null;
+    }
+
+    /// <summary>
+    /// A guest that runs is wished off: its pod ends by itself and stays until its end is on record, even if the operator is away just then. A pod that has
+    /// no guest yet, or does not heed the wish, is deleted; its runner then gets SIGTERM, which means the same.
+    /// </summary>
+    private static void PowerOff(NodeDraft draft, V1Pod pod)
+    {
+        TimeSpan left = draft.StoppingSince + TimeSpan.FromSeconds(draft.Seen.Node.Spec.GracePeriodSeconds) + s_wishPatience - draft.Now;
+        if (draft.Status.Pod?.Uid != pod.Metadata.Uid || !NodeObjects.HearsWishes(pod) || left <= TimeSpan.Zero)
+        {
+            draft.DeletePod(pod);
+            return;
+        }
+
+        draft.Again(left);
+        if (!NodeObjects.WasToldToPowerOff(pod))
+        {
+            draft.Do(new Intent.WishOfPod(NodeObjects.PodKey(draft.Seen.Node), pod.Metadata.Uid, new Dictionary<string, string> { [Annotations.PowerWish] = PowerWishes.Off }));
+        }
     }
 
     /// <summary>Holds what the guest does against what is asked of it.</summary>
@@ -81,7 +105,7 @@ public static partial class NodePlanner
     {
         RunnerState? runner = draft.Seen.Runner;
         IReadOnlyDictionary<string, string> wishes = NodeObjects.Wishes(draft.Seen.Node.Spec);
-        if (!wishes.All(w => NodeObjects.WasMadeFor(pod, w.Key, w.Value)) && pod.Metadata.Annotations?.ContainsKey(Annotations.PowerWish) == true)
+        if (NodeObjects.HearsWishes(pod) && !wishes.All(w => NodeObjects.WasMadeFor(pod, w.Key, w.Value)))
         {
             draft.Do(new Intent.WishOfPod(NodeObjects.PodKey(draft.Seen.Node), pod.Metadata.Uid, wishes));
         }

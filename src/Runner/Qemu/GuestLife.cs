@@ -26,7 +26,7 @@ internal abstract record GuestEvent
     /// <summary>An access of the disk failed.</summary>
     internal sealed record DiskError(bool Pauses, bool NoSpace, string Message) : GuestEvent;
 
-    /// <summary>The runner was told to end (SIGTERM).</summary>
+    /// <summary>The guest is to power off: SIGTERM, or a wish.</summary>
     internal sealed record StopAsked : GuestEvent;
 
     /// <summary>Time to press the power button once more.</summary>

@@ -48,7 +48,13 @@ internal sealed class GuestSession
         using var over = new CancellationTokenSource();
         Task<GuestEvent.QemuEnded> ended = AwaitEndAsync();
         _ = FollowMonitorAsync(over.Token);
-        var life = new GuestLife { PauseIsWished = _wishes.ReadPause() };
+        string power = _wishes.ReadPower();
+        var life = new GuestLife { PauseIsWished = power == PowerWishes.Paused };
+        if (power == PowerWishes.Off)
+        {
+            _events.Writer.TryWrite(new GuestEvent.StopAsked());
+        }
+
         _ = EveryAsync(s_lookForWishes, () => _wishes.Changed(), over.Token);
 
         // Also for a signal that came long before: the registration then runs at once.

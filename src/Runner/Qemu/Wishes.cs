@@ -10,26 +10,26 @@ namespace SandLabX.Runner.Qemu;
 /// <param name="resetAtStart">The reset that the start itself was: it is done.</param>
 internal sealed class Wishes(string directory, string resetAtStart)
 {
-    private bool _pause;
+    private string _power = PowerWishes.Running;
 
     /// <summary>The last reset that was told.</summary>
     internal string ResetDone { get; private set; } = resetAtStart;
 
-    /// <summary>Whether the guest should stand, now.</summary>
-    internal bool ReadPause()
+    /// <summary>What the guest should do, now: one of <see cref="PowerWishes"/>.</summary>
+    internal string ReadPower()
     {
-        _pause = Read(ContractNames.PowerFile) is { } power ? power == PowerWishes.Paused : _pause;
-        return _pause;
+        _power = Read(ContractNames.PowerFile) is { Length: > 0 } power ? power : _power;
+        return _power;
     }
 
     /// <summary>The next change; null when there is none. One at a time: what else changed is told the next time.</summary>
     internal GuestEvent? Changed()
     {
-        bool before = _pause;
-        if (ReadPause() != before)
+        string before = _power;
+        if (ReadPower() != before)
         {
-            Log.Line("wish", ("pause", _pause ? "yes" : "no"));
-            return new GuestEvent.PauseWished(_pause);
+            Log.Line("wish", ("power", _power));
+            return _power == PowerWishes.Off ? new GuestEvent.StopAsked() : new GuestEvent.PauseWished(_power == PowerWishes.Paused);
         }
 
         if (Read(ContractNames.ResetFile) is { } reset && reset != ResetDone)

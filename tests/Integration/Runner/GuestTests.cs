@@ -185,20 +185,29 @@ public sealed class GuestTests
         await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
         await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.ResetFile), "2");
         await runner.UntilAsync(state => state is { Phase: RunnerPhases.Paused, ResetRevision: "2", Resets: >= 2 });
-        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), "");
+        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Running);
         await runner.UntilPhaseAsync(RunnerPhases.Running);
         await Lab.StopAsync(runner);
     }
 
-    [Fact]
-    public async Task A_guest_that_stands_is_let_go_to_power_off()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_guest_that_stands_is_let_go_to_power_off_be_it_by_a_wish_or_a_signal(bool byWish)
     {
         using Lab lab = await Lab.MakeAsync();
         string wishes = Directory.CreateDirectory(Path.Combine(lab.Folder, "wishes")).FullName;
         await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
         await using RunnerProcess runner = lab.Run(config => config with { GracePeriodSeconds = 1 }, environment: ("SANDLABX_WISH_DIR", wishes));
         await runner.UntilPhaseAsync(RunnerPhases.Paused);
-        runner.Signal(Terminate);
+        if (byWish)
+        {
+            await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Off);
+        }
+        else
+        {
+            runner.Signal(Terminate);
+        }
 
         await runner.EndsForAsync(TerminationReasons.HostPowerOff);
     }

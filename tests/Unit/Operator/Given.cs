@@ -130,6 +130,7 @@ internal static class Given
             {
                 Intent.CreateClaim c => next with { Claim = Bound(c.Claim, "claim-uid") },
                 Intent.CreatePod p => next with { Pod = Pod(node, pod => pod.Metadata.Uid = "pod-uid") },
+                Intent.WishOfPod wish => next with { Pod = Wished(next.Pod!, wish) },
                 Intent.DeletePod => next with { Pod = null, Runner = null },
                 Intent.DeleteClaim => next with { Claim = null },
                 _ => next,
@@ -137,6 +138,17 @@ internal static class Given
         }
 
         return next;
+    }
+
+    /// <summary>A pod on which a wish was written.</summary>
+    public static V1Pod Wished(V1Pod pod, Intent.WishOfPod wish)
+    {
+        foreach ((string name, string value) in wish.Annotations)
+        {
+            pod.Metadata.Annotations[name] = value;
+        }
+
+        return pod;
     }
 
     /// <summary>A node whose guest runs.</summary>

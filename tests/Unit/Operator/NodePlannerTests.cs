@@ -113,19 +113,65 @@ public sealed class NodePlannerTests
     }
 
     [Fact]
-    public void Stopping_deletes_the_pod_by_uid_and_keeps_the_claim()
+    public void Stopping_wishes_the_guest_off_and_deletes_the_pod_by_uid_once_its_end_is_on_record()
     {
         NodeObservation seen = Given.Running();
         seen.Node.Spec.PowerState = PowerStates.Stopped;
         Plan<LabNodeStatus> plan = Plan(seen);
         plan.Status.Phase.ShouldBe(NodePhases.Stopping);
-        plan.Intents.ShouldHaveSingleItem().ShouldBe(new Intent.DeletePod(new ObjectKey("lab", "labnode-a"), "pod-uid"));
+        var wish = plan.Intents.ShouldHaveSingleItem().ShouldBeOfType<Intent.WishOfPod>();
+        (wish.Uid, wish.Annotations[Annotations.PowerWish]).ShouldBe(("pod-uid", PowerWishes.Off));
 
-        seen = seen with { Node = Given.Node(n => { n.Spec = seen.Node.Spec; n.Status = plan.Status; }), Pod = null, Runner = null };
-        Plan<LabNodeStatus> stopped = Plan(seen);
+        seen = Given.After(seen, plan);
+        Plan(seen).Intents.ShouldBeEmpty();
+        seen = seen with { Pod = Given.Ended(seen.Node, Given.Report(TerminationReasons.HostShutdown, TimeSpan.FromHours(1))), Runner = null };
+        Plan<LabNodeStatus> over = Plan(seen);
+        over.Status.Terminations!.ShouldHaveSingleItem().Reason.ShouldBe(TerminationReasons.HostShutdown);
+        over.Intents.OfType<Intent.DeletePod>().ShouldHaveSingleItem().ShouldBe(new Intent.DeletePod(new ObjectKey("lab", "labnode-a"), "pod-uid"));
+
+        Plan<LabNodeStatus> stopped = Plan(Given.After(seen, over));
         stopped.Status.Phase.ShouldBe(NodePhases.Stopped);
         Condition(stopped, ConditionTypes.Ready).Status.ShouldBe("True");
         stopped.Intents.OfType<Intent.DeleteClaim>().ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void A_guest_that_was_wished_off_in_vain_and_a_pod_without_one_are_stopped_by_deletion()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.PowerState = PowerStates.Stopped;
+        seen = Given.After(seen, Plan(seen));
+        Plan(seen, Given.Now.AddSeconds(44)).RequeueAfter.ShouldBe(TimeSpan.FromSeconds(1));
+        Plan(seen, Given.Now.AddSeconds(45)).Intents.ShouldHaveSingleItem().ShouldBeOfType<Intent.DeletePod>();
+
+        NodeObservation starting = Given.Fresh();
+        starting = Given.After(starting, Plan(starting));
+        starting.Node.Spec.PowerState = PowerStates.Stopped;
+        Plan(starting).Intents.ShouldHaveSingleItem().ShouldBeOfType<Intent.DeletePod>();
+
+        NodeObservation old = Given.Running();
+        old.Pod!.Metadata.Annotations.Remove(Annotations.PowerWish);
+        old.Node.Spec.PowerState = PowerStates.Stopped;
+        Plan(old).Intents.ShouldHaveSingleItem().ShouldBeOfType<Intent.DeletePod>();
+    }
+
+    [Fact]
+    public void A_guest_that_powers_off_as_asked_is_let_and_what_is_asked_by_then_follows()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.PowerState = PowerStates.Stopped;
+        seen = Given.After(seen, Plan(seen));
+        seen.Node.Spec.PowerState = PowerStates.Running;
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Status.Phase.ShouldBe(NodePhases.Stopping);
+        plan.Intents.ShouldBeEmpty();
+
+        V1Pod ended = Given.Ended(seen.Node, Given.Report(TerminationReasons.HostPowerOff, TimeSpan.FromSeconds(1)));
+        ended.Metadata.Annotations[Annotations.PowerWish] = PowerWishes.Off;
+        seen = seen with { Pod = ended, Runner = null };
+        Plan<LabNodeStatus> next = Plan(Given.After(seen, Plan(seen)));
+        next.Intents.OfType<Intent.CreatePod>().ShouldHaveSingleItem();
+        (next.Status.Restarts?.Count ?? 0).ShouldBe(0, "it was asked for");
     }
 
     [Theory]
@@ -355,7 +401,7 @@ public sealed class NodePlannerTests
         NodeObservation seen = Given.Running();
         seen.Node.Spec.RestartRevision = "1";
         Plan<LabNodeStatus> stopping = Plan(seen);
-        stopping.Intents.OfType<Intent.DeletePod>().ShouldHaveSingleItem();
+        stopping.Intents.OfType<Intent.WishOfPod>().ShouldHaveSingleItem().Annotations[Annotations.PowerWish].ShouldBe(PowerWishes.Off);
         Condition(stopping, ConditionTypes.Ready).Reason.ShouldBe("Restarting");
 
         V1Pod ended = Given.Ended(Given.Node(), Given.Report(TerminationReasons.HostPowerOff, TimeSpan.FromSeconds(1)));

@@ -101,8 +101,11 @@ public sealed class NodePlannerWalks
                 : plan.Intents.OfType<Intent.DeleteClaim>().Any() && _seen.Pod is not null ? "a disk was deleted under a pod"
                 : plan.Intents.OfType<Intent.CreateClaim>().Any() && (_seen.Claim is not null || _diskOnce) ? "law 7: a fresh disk in place of one that was"
                 : plan.Intents.OfType<Intent.DeletePod>().Any(d => d.Uid != _seen.Pod?.Metadata.Uid) ? "a delete of another pod"
-                : plan.Intents.OfType<Intent.DeletePod>().Any() && _seen.Runner is not null && !deleting && Node.Spec.PowerState != PowerStates.Stopped
+                : Stops(plan) && _seen.Runner is not null && !deleting && Node.Spec.PowerState != PowerStates.Stopped && !NodeObjects.WasToldToPowerOff(_seen.Pod!)
                     && NodeObjects.WasMadeFor(_seen.Pod!, Annotations.RestartRevision, Node.Spec.RestartRevision) ? "a guest was stopped unasked"
+                : plan.Intents.OfType<Intent.WishOfPod>().Any(w => w.Uid != _seen.Pod?.Metadata.Uid) ? "a wish of another pod"
+                : plan.Intents.OfType<Intent.WishOfPod>().Any(w => w.Annotations.TryGetValue(Annotations.PowerWish, out string? wish) && wish != PowerWishes.Off) && NodeObjects.WasToldToPowerOff(_seen.Pod!)
+                    ? "a wish to power off was taken back"
                 : plan.Released && !deleting ? "released although nobody deletes it"
                 : plan.Released && _seen.Pod is not null ? "released while its pod lives"
                 : ready is null || string.IsNullOrEmpty(ready.Reason) || string.IsNullOrEmpty(ready.Message) ? "no reason given"
@@ -114,6 +117,9 @@ public sealed class NodePlannerWalks
             Carry(plan);
             return broken;
         }
+
+        private static bool Stops(Plan<LabNodeStatus> plan) => plan.Intents.Any(i => i is Intent.DeletePod
+            || (i is Intent.WishOfPod wish && wish.Annotations.TryGetValue(Annotations.PowerWish, out string? power) && power == PowerWishes.Off));
 
         /// <summary>The same observation with the status written gives no new status: nothing is written in steady state.</summary>
         private string? Again(Plan<LabNodeStatus> plan)
@@ -141,7 +147,7 @@ public sealed class NodePlannerWalks
                 {
                     Intent.CreateClaim c => next with { Claim = Pending(c.Claim) },
                     Intent.CreatePod c => next with { Pod = Born(c.Pod), Runner = null },
-                    Intent.WishOfPod wish => next with { Pod = Wished(next.Pod!, wish) },
+                    Intent.WishOfPod wish => next with { Pod = Given.Wished(next.Pod!, wish) },
                     Intent.GrowClaim grow => next with { Claim = Grown(next.Claim!, grow) },
                     Intent.DeletePod => next with { Pod = Terminating(next.Pod!) },
                     Intent.DeleteClaim => next with { Claim = null },
@@ -169,16 +175,6 @@ public sealed class NodePlannerWalks
         {
             pod.Spec.NodeName = "node1";
             pod.Status = Given.Pod(Given.Node()).Status;
-        }
-
-        private static V1Pod Wished(V1Pod pod, Intent.WishOfPod wish)
-        {
-            foreach ((string name, string value) in wish.Annotations)
-            {
-                pod.Metadata.Annotations[name] = value;
-            }
-
-            return pod;
         }
 
         private static V1PersistentVolumeClaim Grown(V1PersistentVolumeClaim claim, Intent.GrowClaim grow)
