@@ -93,9 +93,8 @@ public sealed class RecordTests(Space space, ITestOutputHelper output) : Scenari
             }
             else
             {
-                // The operator was away when the runner said its last word, and a kubelet before 1.22 can lose a deleted pod's termination message.
-                end.Reason.ShouldBe("PodFailed", end.Message);
-                end.Message.ShouldNotBeNull().ShouldContain("ContainerStatusUnknown");
+                // The operator was away when the runner said its last word. A kubelet before 1.22 can lose a deleted pod's termination message, and the pod may be gone.
+                end.Reason.ShouldBeOneOf("PodFailed", "PodLost");
             }
 
             (node.Status.Restarts?.Count ?? 0).ShouldBe(0, name);
