@@ -148,7 +148,7 @@ internal sealed record Qcow2Header(
         string? backing = null;
         if (backingOffset != 0)
         {
-            if (backingLength is 0 or > MaxBackingName || backingOffset > (ulong)(start.Length - (int)backingLength))
+            if (backingLength is 0 or > MaxBackingName || backingLength > start.Length || backingOffset > (ulong)(start.Length - (int)backingLength))
             {
                 return null;
             }

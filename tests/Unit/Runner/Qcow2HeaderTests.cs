@@ -62,6 +62,15 @@ public class Qcow2HeaderTests
     }
 
     [Fact]
+    public void A_file_that_ends_before_its_backing_files_name_is_no_header()
+    {
+        byte[] start = RunnerGiven.Header(backing: "/images/a/disk.qcow2", format: "qcow2");
+        BinaryPrimitives.WriteUInt32BigEndian(start.AsSpan(16), 500);
+
+        Qcow2Header.Parse(start.AsSpan(0, 300)).ShouldBeNull();
+    }
+
+    [Fact]
     public void No_bytes_whatever_make_it_fail()
     {
         // From a sound header with some bytes overwritten: deeper than noise would get.
