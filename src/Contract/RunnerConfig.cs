@@ -20,7 +20,10 @@ public sealed record RunnerConfig
     /// <summary>Virtual size of the overlay in bytes; null takes the base image's. Smaller than the base's is refused; an overlay that is there grows to it and never shrinks.</summary>
     public long? DiskSizeBytes { get; init; }
 
-    /// <summary>The reset that was asked for when the pod was made (<c>spec.resetRevision</c>): it counts as done, as the guest starts anyway.</summary>
+    /// <summary>
+    /// The reset that was asked for when the pod was made (<c>spec.resetRevision</c>). It counts as done where the guest boots anyway; where it was suspended
+    /// under another one, its saved memory is discarded, as a reset would, and it boots.
+    /// </summary>
     public string ResetRevision { get; init; } = "";
 
     /// <summary>Absolute path of the base image, on the image's claim, mounted read-only.</summary>
@@ -132,6 +135,9 @@ public static class PowerWishes
     /// <summary>Its processors stand.</summary>
     public const string Paused = "Paused";
 
+    /// <summary>Its memory and devices are saved beside its disk, and its pod ends; the next start resumes it where it was.</summary>
+    public const string Suspended = "Suspended";
+
     /// <summary>
     /// It powers off, as after SIGTERM, and its pod ends. Not taken back. Unlike a deleted pod, one that ended by itself stays, and its last word with it,
     /// until somebody has read it.
@@ -149,4 +155,5 @@ public static class PowerWishes
 [JsonSerializable(typeof(TerminationReport))]
 [JsonSerializable(typeof(ImageReport))]
 [JsonSerializable(typeof(OverlayMarker))]
+[JsonSerializable(typeof(SavedState))]
 public sealed partial class ContractJson : JsonSerializerContext;

@@ -27,6 +27,9 @@ public sealed record RunnerState
     /// <summary>The last word, in phase <see cref="RunnerPhases.Ended"/>: the same as the termination message, which a kubelet can lose.</summary>
     public TerminationReport? End { get; init; }
 
+    /// <summary>Why the guest that is wished suspended could not be, while that is so; it goes on.</summary>
+    public string? SaveError { get; init; }
+
     /// <summary>The last reset that was carried out, as <see cref="ContractNames.ResetFile"/> named it.</summary>
     public string? ResetRevision { get; init; }
 
@@ -63,6 +66,9 @@ public static class RunnerPhases
 
     /// <summary>The guest is paused, by request or by an I/O error (see <see cref="RunnerState.IoError"/>).</summary>
     public const string Paused = "Paused";
+
+    /// <summary>The guest stands; its memory and devices are being saved.</summary>
+    public const string Saving = "Saving";
 
     /// <summary>The guest was asked to power off.</summary>
     public const string ShuttingDown = "ShuttingDown";
@@ -116,6 +122,30 @@ public sealed record IoErrorReport(bool NoSpace, string Message);
 /// <param name="VirtualSizeBytes">What a guest sees.</param>
 /// <param name="FileSizeBytes">What was received.</param>
 public sealed record ImageReport(string Sha256, string Format, long VirtualSizeBytes, long FileSizeBytes);
+
+/// <summary>
+/// What is known of a suspended guest: the file <c>node_&lt;id&gt;.state.json</c> beside the overlay. The state, QEMU's migration stream in
+/// <c>node_&lt;id&gt;.state</c>, counts while this file is there, and fits this very machine on this very disk alone.
+/// </summary>
+/// <param name="At">When it was saved, UTC.</param>
+/// <param name="Bytes">The state's size.</param>
+/// <param name="Checksum">XXH128 of the state, 32 hexadecimal digits: told are damage and mix-ups; whoever could write the one file could write the other.</param>
+/// <param name="Cpus">The machine's virtual CPUs.</param>
+/// <param name="MemoryBytes">The machine's memory.</param>
+/// <param name="Accelerator"><see cref="Accelerators.Kvm"/> or <see cref="Accelerators.Tcg"/>: their processors differ.</param>
+/// <param name="ResetRevision">The last reset that the guest had had.</param>
+/// <param name="OverlayBytes">The overlay file's length then.</param>
+/// <param name="OverlayWrittenAt">When the overlay had last been written, whole seconds, as archives keep them.</param>
+public sealed record SavedState(
+    DateTimeOffset At,
+    long Bytes,
+    string Checksum,
+    int Cpus,
+    long MemoryBytes,
+    string Accelerator,
+    string ResetRevision,
+    long OverlayBytes,
+    DateTimeOffset OverlayWrittenAt);
 
 /// <summary>The file <c>node_&lt;id&gt;.json</c> beside an overlay: says without Kubernetes what the overlay is and that it was made.</summary>
 /// <param name="DiskId">The disk's id.</param>

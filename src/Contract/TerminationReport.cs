@@ -27,6 +27,9 @@ public sealed record TerminationReport
     /// <summary>The start's times.</summary>
     public StartTimeline? Timeline { get; init; }
 
+    /// <summary>What was saved, when the guest was suspended.</summary>
+    public SavedState? SavedState { get; init; }
+
     /// <summary>The image, when an import ended well.</summary>
     public ImageReport? Image { get; init; }
 }
@@ -46,8 +49,17 @@ public static class TerminationReasons
     /// <summary>SIGTERM came, the guest did not power off within the grace period and its plug was pulled.</summary>
     public const string HostPowerOff = "HostPowerOff";
 
+    /// <summary>The guest was suspended as wished: its memory and devices are beside its disk.</summary>
+    public const string Suspended = "Suspended";
+
+    /// <summary>The saved memory of a suspended guest can't be used: it is damaged, does not fit the disk, or the machine is another; nothing was changed.</summary>
+    public const string SavedStateUnusable = "SavedStateUnusable";
+
     /// <summary>QEMU ended by itself without having said why, or was killed.</summary>
     public const string QemuCrashed = "QemuCrashed";
+
+    /// <summary>The kernel killed QEMU for its memory.</summary>
+    public const string OutOfMemory = "OutOfMemory";
 
     /// <summary>QEMU refused to start.</summary>
     public const string QemuStartFailed = "QemuStartFailed";

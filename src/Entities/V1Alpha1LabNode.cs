@@ -27,16 +27,16 @@ public sealed class LabNodeSpec
     [Length(1, 43)]
     public string Image { get; set; } = "";
 
-    /// <summary>What the guest should be: Running; Stopped (powered off, its disk stays); Paused (its processors stand, its pod and memory stay, and Running lets it go on at once).</summary>
+    /// <summary>What the guest should be: Running; Stopped (powered off, its disk stays); Paused (its processors stand, its pod and memory stay, and Running lets it go on at once); Suspended (its memory and devices are saved on its claim and its pod goes; Running lets it go on where it was). A suspended guest that is to be Stopped is resumed first, so that it powers off in order.</summary>
     [Default(PowerStates.Running)]
-    [AllowedValues(PowerStates.Running, PowerStates.Stopped, PowerStates.Paused)]
+    [AllowedValues(PowerStates.Running, PowerStates.Stopped, PowerStates.Paused, PowerStates.Suspended)]
     public string PowerState { get; set; } = PowerStates.Running;
 
     /// <summary>Any change of this string restarts a guest that runs, once: it is asked to power off and starts again, with the spec as it is then.</summary>
     [Length(0, 64)]
     public string? RestartRevision { get; set; }
 
-    /// <summary>Any change of this string resets a guest that runs, once, as the button on a machine would: nothing that it had not synced is saved.</summary>
+    /// <summary>Any change of this string resets a guest that runs, once, as the button on a machine would: nothing that it had not synced is saved. A suspended guest loses its saved memory and boots from its disk.</summary>
     [Length(0, 64)]
     public string? ResetRevision { get; set; }
 
@@ -94,7 +94,7 @@ public sealed class LabNodeStatus
     /// <summary>The generation of the spec that this status answers.</summary>
     public long? ObservedGeneration { get; set; }
 
-    /// <summary>One word: Pending, WaitingForImage, WaitingForVolume, Unschedulable, Starting, Running, Paused, Stopping, Stopped, BackOff, Failed or Deleting.</summary>
+    /// <summary>One word: Pending, WaitingForImage, WaitingForVolume, Unschedulable, Starting, Running, Paused, Suspending, Suspended, Stopping, Stopped, BackOff, Failed or Deleting.</summary>
     public string? Phase { get; set; }
 
     /// <summary>Ready, ImageReady, DiskReady, Accelerated and RestartRequired.</summary>
@@ -117,6 +117,9 @@ public sealed class LabNodeStatus
 
     /// <summary>Version of QEMU that last ran the guest.</summary>
     public string? QemuVersion { get; set; }
+
+    /// <summary>What a suspended guest goes on from; absent when there is nothing saved.</summary>
+    public LabNodeSavedState? SavedState { get; set; }
 
     /// <summary>When the guest last began to run.</summary>
     public DateTime? StartedAt { get; set; }
@@ -163,6 +166,22 @@ public sealed class LabNodeDiskStatus
 
     /// <summary>The base image.</summary>
     public LabNodeBacking? Backing { get; set; }
+}
+
+/// <summary>The memory and devices of a suspended guest, on its claim.</summary>
+public sealed class LabNodeSavedState
+{
+    /// <summary>When it was saved.</summary>
+    public DateTime? At { get; set; }
+
+    /// <summary>What it takes on the claim, in bytes.</summary>
+    public long? SizeBytes { get; set; }
+
+    /// <summary>The machine's virtual CPUs: it is resumed with as many, whatever the spec says by now.</summary>
+    public int Cpus { get; set; }
+
+    /// <summary>The machine's memory in bytes, likewise.</summary>
+    public long MemoryBytes { get; set; }
 }
 
 /// <summary>What an overlay is based on.</summary>

@@ -11,6 +11,9 @@ public static class PowerStates
 
     /// <summary>The guest's processors should stand; its pod stays, and Running lets it go on at once.</summary>
     public const string Paused = "Paused";
+
+    /// <summary>The guest's memory and devices should be on its claim, and its pod gone; Running lets it go on where it was.</summary>
+    public const string Suspended = "Suspended";
 }
 
 /// <summary>Values of <c>spec.restartPolicy</c>: what follows when the guest ends by itself. What the cluster ends is always started again.</summary>
@@ -59,6 +62,12 @@ public static class NodePhases
 
     /// <summary>The guest's processors stand: as asked, or by an error of its disk.</summary>
     public const string Paused = "Paused";
+
+    /// <summary>The guest stands while its memory is saved.</summary>
+    public const string Suspending = "Suspending";
+
+    /// <summary>The guest's memory is on its claim, and no pod is there.</summary>
+    public const string Suspended = "Suspended";
 
     /// <summary>The guest was asked to power off, or its pod goes.</summary>
     public const string Stopping = "Stopping";

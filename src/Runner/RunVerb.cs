@@ -25,18 +25,27 @@ internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, 
         using var children = new Children();
         var tool = new Tool(children);
 
-        // At the same time as the disk: where KVM works, the test is free.
         using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(shutdown.Asked);
+        using OverlayLock diskLock = await LockAsync(config).ConfigureAwait(false);
+        var keeper = new StateKeeper(config, clock);
+        SavedState? saved = keeper.Find();
+        if (saved is not null)
+        {
+            // The guest goes on as the machine that it was, on the disk that it had.
+            Log.Line("resume", ("saved", $"{saved.At:u}"), ("bytes", $"{saved.Bytes}"));
+            config = config with { Accelerator = saved.Accelerator, DiskSizeBytes = null, OverlayExpected = true };
+        }
+
+        // At the same time as the disk: where KVM works, the test is free.
         Task<SelfTestResult?> test = AcceleratorChoice.TestAsync(config.Accelerator, tool, surroundings.RunDirectory, giveUp.Token);
         try
         {
-            using OverlayLock diskLock = await LockAsync(config).ConfigureAwait(false);
             DiskReport disk = await PrepareAsync(config, diskLock, tool).ConfigureAwait(false);
             states.Change(state => state with { Disk = disk, Timeline = state.Timeline! with { DiskReady = clock.GetUtcNow() } });
             AcceleratorReport accelerator = AcceleratorChoice.Decide(config.Accelerator, await test.ConfigureAwait(false));
             states.Change(state => state with { Accelerator = accelerator });
             Log.Line("start", ("node", config.Node), ("disk", config.OverlayPath), ("created", disk.Created ? "yes" : "no"), ("accelerator", accelerator.Name), ("because", accelerator.Reason));
-            return await LiveAsync(config, accelerator, children, diskLock).ConfigureAwait(false);
+            return await LiveAsync(config, accelerator, children, diskLock, keeper, saved).ConfigureAwait(false);
         }
         catch
         {
@@ -73,14 +82,16 @@ internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, 
 
     private void Waiting() => states.Change(state => state with { Phase = RunnerPhases.WaitingForLock });
 
-    private async Task<TerminationReport> LiveAsync(RunnerConfig config, AcceleratorReport accelerator, Children children, OverlayLock diskLock)
+    private async Task<TerminationReport> LiveAsync(
+        RunnerConfig config, AcceleratorReport accelerator, Children children, OverlayLock diskLock, StateKeeper keeper, SavedState? saved)
     {
         shutdown.Asked.ThrowIfCancellationRequested();
         diskLock.MarkInUse();
-        using QemuProcess qemu = await StartAsync(config, accelerator, children, diskLock).ConfigureAwait(false);
+        using QemuProcess qemu = await StartAsync(config, accelerator, children, diskLock, resumes: saved is not null).ConfigureAwait(false);
         using var console = new ConsoleHub(qemu.Serial, surroundings.RunDirectory);
         states.Change(state => state with { Phase = RunnerPhases.Starting, Timeline = state.Timeline! with { QemuStarted = clock.GetUtcNow() } });
-        var session = new GuestSession(config, qemu, new Wishes(surroundings.WishDirectory, config.ResetRevision), states, clock);
+        var transfer = new StateTransfer(keeper, qemu, surroundings.RunDirectory, saved);
+        var session = new GuestSession(config, qemu, new Wishes(surroundings.WishDirectory, config.ResetRevision), transfer, states, clock);
         (GuestEnd end, int exitCode) = await session.RunAsync(shutdown.Asked).ConfigureAwait(false);
         if (exitCode == 0)
         {
@@ -97,15 +108,16 @@ internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, 
             Message = end.Message,
             At = clock.GetUtcNow(),
             QemuExitCode = exitCode,
+            SavedState = end.Reason == TerminationReasons.Suspended ? transfer.Kept : null,
             Console = ConsoleText.Plain(console.Output.Tail(ConsoleTail)).Trim('\n'),
         };
     }
 
-    private async Task<QemuProcess> StartAsync(RunnerConfig config, AcceleratorReport accelerator, Children children, OverlayLock diskLock)
+    private async Task<QemuProcess> StartAsync(RunnerConfig config, AcceleratorReport accelerator, Children children, OverlayLock diskLock, bool resumes)
     {
         try
         {
-            return await QemuProcess.StartAsync(children, config, accelerator.Name, surroundings.RunDirectory, diskLock).ConfigureAwait(false);
+            return await QemuProcess.StartAsync(children, config, accelerator.Name, surroundings.RunDirectory, diskLock, resumes).ConfigureAwait(false);
         }
         catch (IOException e)
         {

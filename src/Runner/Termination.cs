@@ -11,7 +11,7 @@ internal static class Termination
 
     /// <summary>0 for the ends that nobody needs to look into.</summary>
     internal static int ExitCode(string reason) =>
-        reason is TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.HostPowerOff or TerminationReasons.Imported ? 0 : 1;
+        reason is TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.HostPowerOff or TerminationReasons.Suspended or TerminationReasons.Imported ? 0 : 1;
 
     /// <summary>The report as JSON within the limit: the console gives way from its beginning, line by line and then within its last line.</summary>
     internal static byte[] Fit(TerminationReport report, int limit = ContractNames.TerminationMessageLimit)

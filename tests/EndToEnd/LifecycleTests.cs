@@ -91,7 +91,7 @@ public sealed partial class LifecycleTests(Space space, ITestOutputHelper output
         (spec.HostIPC ?? false).ShouldBeFalse();
         spec.SecurityContext.RunAsNonRoot.ShouldBe(true);
         spec.SecurityContext.SeccompProfile.Type.ShouldBe("RuntimeDefault");
-        spec.Volumes.ShouldAllBe(v => v.PersistentVolumeClaim != null || v.EmptyDir != null);
+        spec.Volumes.ShouldAllBe(v => v.PersistentVolumeClaim != null || v.DownwardAPI != null || v.EmptyDir != null);
         V1Container container = spec.Containers.ShouldHaveSingleItem();
         container.SecurityContext.AllowPrivilegeEscalation.ShouldBe(false);
         (container.SecurityContext.Privileged ?? false).ShouldBeFalse();

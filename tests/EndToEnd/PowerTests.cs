@@ -44,6 +44,42 @@ public sealed class PowerTests(Space space, ITestOutputHelper output) : Scenario
     }
 
     [Fact]
+    public async Task A_suspended_guest_has_no_pod_and_goes_on_with_its_memory()
+    {
+        await Space.NodeAsync("sleep");
+        Guest guest = await Space.RunningGuestAsync("sleep");
+        await guest.OkAsync("touchmem 32");
+        await guest.OkAsync("sh echo only in memory > /kept");
+        string pod = (await Space.PodNowAsync("sleep"))!.Metadata.Uid;
+
+        await Space.PowerAsync("sleep", PowerStates.Suspended);
+        V1Alpha1LabNode node = await Space.AwaitPhaseAsync("sleep", NodePhases.Suspended);
+        LabNodeSavedState saved = node.Status!.SavedState.ShouldNotBeNull();
+        (saved.Cpus, saved.MemoryBytes).ShouldBe((1, 128L << 20));
+        saved.SizeBytes!.Value.ShouldBeGreaterThan(32L << 20);
+        node.Status.Terminations!.ShouldHaveSingleItem().Reason.ShouldBe("Suspended");
+        await Space.GoneAsync("pod", "labnode-sleep", 180);
+
+        // A machine of another size is for the next boot; the guest wakes up as what it was.
+        await Space.PatchNodeAsync("sleep", """{"spec": {"memory": "160Mi", "powerState": "Running"} }""");
+        node = await Space.AwaitNodeAsync("sleep", n => n.Status is { Phase: NodePhases.Running, SavedState: null }, "it runs again");
+        node.Status!.Pod!.Uid.ShouldNotBe(pod);
+        Space.Condition(node, ConditionTypes.RestartRequired)!.Status.ShouldBe("True");
+        await guest.OkAsync("sh cat /kept");
+        await guest.OkAsync("touchmem 0");
+        (await Space.EventsAsync("LabNode", "sleep")).ShouldContain(e => e.Reason == "Resumed");
+
+        // Once more, and then off: it is resumed for that, and powers off in order.
+        await Space.PowerAsync("sleep", PowerStates.Suspended);
+        await Space.AwaitPhaseAsync("sleep", NodePhases.Suspended);
+        await Space.PowerAsync("sleep", PowerStates.Stopped);
+        node = await Space.AwaitPhaseAsync("sleep", NodePhases.Stopped, 240);
+        node.Status!.Terminations![0].Reason.ShouldBe("HostShutdown");
+        node.Status.Terminations[0].Console!.ShouldContain("POWEROFF boot=1");
+        (node.Status.Restarts?.Count ?? 0).ShouldBe(0);
+    }
+
+    [Fact]
     public async Task Each_change_of_resetRevision_resets_the_guest_once_in_its_pod()
     {
         await Space.NodeAsync("reset", "resetRevision: before");

@@ -166,12 +166,12 @@ internal sealed class NodeDraft
         Status.Terminations = [end, .. (Status.Terminations ?? []).Take(NodeEnds.Kept - 1)];
         Status.StoppedAt = end.At;
         LabNodeSpec spec = Seen.Node.Spec;
-        bool asked = spec.PowerState == PowerStates.Stopped || Seen.Node.Metadata.DeletionTimestamp is not null
+        bool asked = spec.PowerState is PowerStates.Stopped or PowerStates.Suspended || end.Reason == TerminationReasons.Suspended || Seen.Node.Metadata.DeletionTimestamp is not null
             || (ended is not null && (NodeObjects.WasToldToPowerOff(ended) || !NodeObjects.WasMadeFor(ended, Annotations.RestartRevision, spec.RestartRevision)));
         string reason = end.Reason!;
-        bool bad = reason is not (TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown);
+        bool bad = reason is not (TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.Suspended);
         Do(new Intent.Announce(bad, reason, end.Message!));
-        if (asked)
+        if (asked && reason != TerminationReasons.SavedStateUnusable)
         {
             return;
         }
@@ -228,6 +228,8 @@ internal sealed class NodeDraft
     /// <summary>What a runner that lives told.</summary>
     public void TakeRunner(V1Pod pod, RunnerState runner)
     {
+        // It lets go of a saved state before its guest goes on.
+        Status.SavedState = null;
         Status.RunnerVersion = runner.RunnerVersion ?? Status.RunnerVersion;
         Status.QemuVersion = runner.QemuVersion ?? Status.QemuVersion;
         Take(pod, runner.Disk, runner.Accelerator, runner.Timeline);
@@ -253,7 +255,21 @@ internal sealed class NodeDraft
 
         if (news)
         {
-            Do(new Intent.Announce(false, "Started", $"The guest runs on {pod.Spec?.NodeName} ({Status.Accelerator ?? "accelerator not known yet"})."));
+            bool resumed = _before.SavedState is not null;
+            Do(new Intent.Announce(false, resumed ? "Resumed" : "Started", $"The guest {(resumed ? "goes on where it was suspended," : "runs")} on {pod.Spec?.NodeName} ({Status.Accelerator ?? "accelerator not known yet"})."));
+        }
+    }
+
+    /// <summary>The guest is resumed: its pod is on the way, and what was saved still counts.</summary>
+    public bool IsResumed(V1Pod pod) => Status.SavedState is not null && Status.Pod?.Uid != pod.Metadata.Uid;
+
+    /// <summary>A reset of a suspended guest: its memory is given up. The runner does the same when it sees the revision.</summary>
+    public void ForgetSavedStateWhenReset()
+    {
+        if (Alive is null && Status.SavedState is not null && (Seen.Node.Spec.ResetRevision ?? "") != (Status.ResetRevision ?? ""))
+        {
+            Status.SavedState = null;
+            Do(new Intent.Announce(false, "SavedStateDiscarded", "spec.resetRevision changed: the suspended guest's memory is given up, and the next start boots from its disk."));
         }
     }
 
@@ -286,13 +302,22 @@ internal sealed class NodeDraft
     }
 
     private static readonly ImmutableHashSet<string> s_steps =
-        ["Pending", "Starting", "StoppingGuest", "GuestEnding", "DeletingClaim", "Released", "ImageNotReady", "VolumePending", "ReplacingClaim", "ReplacingPod", "Restarting", "Pausing", "Resuming"];
+        ["Pending", "Starting", "StoppingGuest", "GuestEnding", "DeletingClaim", "Released", "ImageNotReady", "VolumePending", "ReplacingClaim", "ReplacingPod", "Restarting", "Pausing", "Resuming", "Suspending"];
 
     private TerminationReport? LastWordOf(string podUid) => Seen.LastWord is { } word && word.PodUid == podUid ? word.Report : null;
 
     private void TakeReport(V1Pod? pod, string uid)
     {
         TerminationReport? report = (pod is null ? null : NodeEnds.ParseReport(NodeEnds.RunnerStatus(pod)?.State?.Terminated?.Message)) ?? LastWordOf(uid);
+        if (report?.SavedState is { } saved)
+        {
+            Status.SavedState = new LabNodeSavedState { At = NodeEnds.Instant(saved.At.UtcDateTime), SizeBytes = saved.Bytes, Cpus = saved.Cpus, MemoryBytes = saved.MemoryBytes };
+        }
+        else if (report?.Timeline?.GuestRunning is not null)
+        {
+            Status.SavedState = null;
+        }
+
         if (report is not null && pod is not null)
         {
             Take(pod, report.Disk, report.Accelerator, report.Timeline);

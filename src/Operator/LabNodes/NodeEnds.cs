@@ -17,9 +17,6 @@ public static class NodeEnds
     /// <summary>The runner's container was killed before it could say why.</summary>
     public const string RunnerKilled = "RunnerKilled";
 
-    /// <summary>The kernel killed the container for its memory.</summary>
-    public const string OutOfMemory = "OutOfMemory";
-
     /// <summary>Kept in status: enough to see a pattern, few enough to keep the object small.</summary>
     public const int Kept = 5;
 
@@ -63,7 +60,7 @@ public static class NodeEnds
         var end = new LabNodeTermination { PodUid = pod.Metadata.Uid, At = Instant(ended?.FinishedAt ?? now.UtcDateTime) };
         if (ended?.Reason == "OOMKilled")
         {
-            end.Reason = OutOfMemory;
+            end.Reason = TerminationReasons.OutOfMemory;
             end.ExitCode = ended.ExitCode;
             end.Message = "The kernel killed the container for its memory. Please report this: the pod's limit should have covered it.";
         }
@@ -131,7 +128,8 @@ public static class NodeEnds
         TerminationReasons.GuestPanicked or TerminationReasons.QemuCrashed =>
             restartPolicy == RestartPolicies.Never ? Verdict.StayOff : Verdict.Restart,
         TerminationReasons.OverlayMissing or TerminationReasons.OverlayCorrupt or TerminationReasons.OverlayChainUnexpected
-            or TerminationReasons.BackingMismatch or TerminationReasons.SizeBelowImage or TerminationReasons.InvalidConfiguration =>
+            or TerminationReasons.BackingMismatch or TerminationReasons.SizeBelowImage or TerminationReasons.InvalidConfiguration
+            or TerminationReasons.SavedStateUnusable =>
             Verdict.AskPerson,
         _ => Verdict.Restart,
     };

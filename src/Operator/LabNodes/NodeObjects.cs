@@ -21,6 +21,9 @@ public static class NodeObjects
     /// <summary>What QEMU and the runner take beside the guest's memory and per-CPU needs; measured, see docs/BENCHMARKS.md.</summary>
     private const long BaseOverheadBytes = 80 * Quantities.MiB;
 
+    /// <summary>What the limit allows beyond the request: a reboot or reset takes 32 MiB more for a moment (measured with QEMU 7.2, 1 and 4 CPUs).</summary>
+    private const long PeakBytes = 48 * Quantities.MiB;
+
     /// <summary>Per virtual CPU: thread stacks and TCG's per-thread state.</summary>
     private const long OverheadPerCpuBytes = 8 * Quantities.MiB;
 
@@ -77,14 +80,22 @@ public static class NodeObjects
     };
 
     /// <summary>All that a pod takes from the spec, and after a dot from the installation, in short: a pod with another hash would be made otherwise today.</summary>
-    public static string StartHash(V1Alpha1LabNode node, OperatorOptions options) => string.Create(
+    /// <param name="node">The LabNode.</param>
+    /// <param name="options">The installation's choices.</param>
+    /// <param name="saved">What its guest is resumed from; null when it boots, with the machine of the spec.</param>
+    public static string StartHash(V1Alpha1LabNode node, OperatorOptions options, LabNodeSavedState? saved = null) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Hash($"{node.Spec.Cpus}\n{Memory(node)}\n{node.Spec.Accelerator}\n{node.Spec.GracePeriodSeconds}\n{node.Spec.Disk.Size}")}.{Hash($"{options.RunnerImage}\n{options.KvmResource}")}");
+        $"{Hash($"{Cpus(node, saved)}\n{Memory(node, saved)}\n{node.Spec.Accelerator}\n{node.Spec.GracePeriodSeconds}\n{node.Spec.Disk.Size}")}.{Hash($"{options.RunnerImage}\n{options.KvmResource}")}");
 
     /// <summary>What is wished of the guest of a pod, as annotations that the kubelet shows to its runner.</summary>
     public static IReadOnlyDictionary<string, string> Wishes(LabNodeSpec spec) => new Dictionary<string, string>
     {
-        [Annotations.PowerWish] = spec.PowerState == PowerStates.Paused ? PowerWishes.Paused : PowerWishes.Running,
+        [Annotations.PowerWish] = spec.PowerState switch
+        {
+            PowerStates.Paused => PowerWishes.Paused,
+            PowerStates.Suspended => PowerWishes.Suspended,
+            _ => PowerWishes.Running,
+        },
         [Annotations.ResetWish] = spec.ResetRevision ?? "",
     };
 
@@ -103,12 +114,16 @@ public static class NodeObjects
     /// <param name="claim">Its claim, with the annotations that say what the disk is.</param>
     /// <param name="diskBytes">The size a new overlay gets; null for the image's.</param>
     /// <param name="overlayExpected">True when the disk is known to have been made.</param>
+    /// <param name="saved">What the guest is resumed from; null when it boots.</param>
+    /// <param name="restartRevision">The restart that this start counts as.</param>
     /// <param name="options">The installation's choices.</param>
-    public static V1Pod Pod(V1Alpha1LabNode node, V1PersistentVolumeClaim claim, long? diskBytes, bool overlayExpected, OperatorOptions options)
+    public static V1Pod Pod(
+        V1Alpha1LabNode node, V1PersistentVolumeClaim claim, long? diskBytes, bool overlayExpected, LabNodeSavedState? saved, string? restartRevision, OperatorOptions options)
     {
         IDictionary<string, string> disk = claim.Metadata.Annotations;
         string imageDirectory = $"{ContractNames.ImageDirectory}/{disk[Annotations.BackingImage]}";
-        long memory = Memory(node);
+        long memory = Memory(node, saved);
+        int cpus = Cpus(node, saved);
         var config = new RunnerConfig
         {
             Node = $"{node.Metadata.NamespaceProperty}/{node.Metadata.Name}",
@@ -119,7 +134,7 @@ public static class NodeObjects
             ResetRevision = node.Spec.ResetRevision ?? "",
             BackingPath = $"{imageDirectory}/{ContractNames.ImageFile}",
             BackingSha256 = disk[Annotations.BackingSha256],
-            Cpus = node.Spec.Cpus,
+            Cpus = cpus,
             MemoryBytes = memory,
             Accelerator = node.Spec.Accelerator,
             GracePeriodSeconds = node.Spec.GracePeriodSeconds,
@@ -130,12 +145,12 @@ public static class NodeObjects
             options,
             "run",
             JsonSerializer.Serialize(config, ContractJson.Default.RunnerConfig),
-            Resources(memory + Overhead(memory, node.Spec.Cpus), node.Spec.Cpus, kvm ? options.KvmResource : null),
+            Resources(memory + Overhead(memory, cpus), cpus, kvm ? options.KvmResource : null),
             node.Spec.GracePeriodSeconds + FlushSeconds);
         var notes = new Dictionary<string, string>(Wishes(node.Spec))
         {
-            [Annotations.StartHash] = StartHash(node, options),
-            [Annotations.RestartRevision] = node.Spec.RestartRevision ?? "",
+            [Annotations.StartHash] = StartHash(node, options, saved),
+            [Annotations.RestartRevision] = restartRevision ?? "",
         };
         pod.Metadata = new V1ObjectMeta
         {
@@ -243,7 +258,9 @@ public static class NodeObjects
         new() { Path = file, FieldRef = new V1ObjectFieldSelector { ApiVersion = "v1", FieldPath = $"metadata.annotations['{annotation}']" } };
 
     /// <summary>The guest's memory in bytes, whole MiB.</summary>
-    private static long Memory(V1Alpha1LabNode node) => Quantities.Parse(node.Spec.Memory) / Quantities.MiB * Quantities.MiB;
+    private static long Memory(V1Alpha1LabNode node, LabNodeSavedState? saved) => saved?.MemoryBytes ?? (Quantities.Parse(node.Spec.Memory) / Quantities.MiB * Quantities.MiB);
+
+    private static int Cpus(V1Alpha1LabNode node, LabNodeSavedState? saved) => saved?.Cpus ?? node.Spec.Cpus;
 
     private static string Hash(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))[..16];
 
@@ -264,7 +281,7 @@ public static class NodeObjects
         var limits = new Dictionary<string, ResourceQuantity>
         {
             ["cpu"] = new(((cpus * 1000) + 500).ToString(CultureInfo.InvariantCulture) + "m"),
-            ["memory"] = new(Quantities.Format(memory)),
+            ["memory"] = new(Quantities.Format(memory + PeakBytes)),
         };
         if (device is not null)
         {

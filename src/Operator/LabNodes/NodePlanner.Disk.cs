@@ -149,11 +149,16 @@ public static partial class NodePlanner
     private static void Start(NodeDraft draft)
     {
         draft.BeginTimeline();
-        draft.Status.RestartRevision = draft.Seen.Node.Spec.RestartRevision;
+        if (draft.Status.SavedState is null)
+        {
+            // A guest that is resumed has not restarted yet; it is asked to once it runs.
+            draft.Status.RestartRevision = draft.Seen.Node.Spec.RestartRevision;
+        }
+
         draft.Status.ResetRevision = draft.Seen.Node.Spec.ResetRevision;
         draft.Phase(NodePhases.Starting);
         draft.Disk(null, "Preparing", "The runner makes or checks the overlay.");
-        draft.Ready(false, "Starting", "The guest is being started.");
+        draft.Ready(false, "Starting", draft.Status.SavedState is null ? "The guest is being started." : "The guest is being resumed.");
         V1PersistentVolumeClaim? claim = draft.Claim;
         if (claim is null)
         {
@@ -180,7 +185,13 @@ public static partial class NodePlanner
         if (draft.Seen.Pod is null)
         {
             draft.Do(new Intent.CreatePod(NodeObjects.Pod(
-                draft.Seen.Node, claim, draft.DiskBytesOn(claim), draft.Status.Disk?.CreatedAt is not null, draft.Options)));
+                draft.Seen.Node,
+                claim,
+                draft.DiskBytesOn(claim),
+                draft.Status.Disk?.CreatedAt is not null,
+                draft.Status.SavedState,
+                draft.Status.RestartRevision,
+                draft.Options)));
         }
 
         GrowClaim(draft);

@@ -19,16 +19,40 @@ public static partial class NodePlanner
 
     private static void Live(NodeDraft draft, V1Pod pod)
     {
-        if (WhyStop(draft, pod) is { } why)
+        if (draft.Seen.Node.Spec.PowerState == PowerStates.Suspended && string.IsNullOrEmpty(pod.Spec?.NodeName))
         {
-            PowerOff(draft, pod);
-            draft.Phase(NodePhases.Stopping);
-            draft.Ready(false, why.Reason, why.Message);
+            // No guest, no memory to save.
+            draft.DeletePod(pod);
+            StayOffAsAsked(draft);
+            return;
         }
-        else if (!ReplacePendingClaim(draft) && !ReplaceOutdatedPod(draft, pod))
+
+        // Nothing is asked of a guest before it has its memory back.
+        bool resumed = draft.IsResumed(pod) && pod.Metadata.DeletionTimestamp is null;
+        if ((!resumed && Stop(draft, pod)) || ReplacePendingClaim(draft) || ReplaceOutdatedPod(draft, pod))
         {
-            Watch(draft, pod);
+            return;
         }
+
+        Watch(draft, pod);
+        if (resumed && !draft.IsResumed(pod))
+        {
+            Stop(draft, pod);
+        }
+    }
+
+    /// <summary>Ends a pod that lives and should not; true when that is under way.</summary>
+    private static bool Stop(NodeDraft draft, V1Pod pod)
+    {
+        if (WhyStop(draft, pod) is not { } why)
+        {
+            return false;
+        }
+
+        PowerOff(draft, pod);
+        draft.Phase(NodePhases.Stopping);
+        draft.Ready(false, why.Reason, why.Message);
+        return true;
     }
 
     /// <summary>Why a pod that lives should not, or is on its way out already; null when it should live.</summary>
@@ -65,7 +89,7 @@ public static partial class NodePlanner
     }
 
     /// <summary>Holds what the guest does against what is asked of it.</summary>
-    private static void DescribePower(NodeDraft draft, string phase)
+    private static void DescribePower(NodeDraft draft, V1Pod pod, string phase)
     {
         string wish = draft.Seen.Node.Spec.PowerState;
         if (phase == NodePhases.Paused && wish == PowerStates.Paused)
@@ -80,6 +104,18 @@ public static partial class NodePlanner
         {
             draft.Ready(false, "Pausing", "The guest is told to stand.");
         }
+        else if (wish == PowerStates.Suspended && !NodeObjects.HearsWishes(pod))
+        {
+            draft.Ready(false, "SuspendFailed", "The guest's pod was made by an earlier version, which can't suspend it. Change spec.restartRevision first.");
+        }
+        else if (wish == PowerStates.Suspended && draft.Seen.Runner?.SaveError is { } error)
+        {
+            draft.Ready(false, "SuspendFailed", error);
+        }
+        else if (wish == PowerStates.Suspended)
+        {
+            draft.Ready(false, "Suspending", "The guest is told to stand while its memory is saved.");
+        }
     }
 
     /// <summary>A pod that never got to start anything is made anew when the spec was corrected since; one that started keeps what it has until its guest ends. True when that is under way.</summary>
@@ -88,7 +124,7 @@ public static partial class NodePlanner
         V1ContainerStateWaiting? waiting = NodeEnds.RunnerStatus(pod)?.State?.Waiting;
         bool started = !string.IsNullOrEmpty(pod.Spec?.NodeName) && waiting?.Reason is null or "ContainerCreating" or "PodInitializing";
         bool outdated = pod.Metadata.Annotations is { } notes && notes.TryGetValue(Annotations.StartHash, out string? hash)
-            && hash != NodeObjects.StartHash(draft.Seen.Node, draft.Options);
+            && hash != NodeObjects.StartHash(draft.Seen.Node, draft.Options, draft.Status.SavedState);
         if (started || !outdated)
         {
             return false;
@@ -116,7 +152,7 @@ public static partial class NodePlanner
             draft.TakeRunner(pod, runner);
         }
 
-        bool wasRunning = draft.Status.Phase is NodePhases.Running or NodePhases.Paused && draft.Status.Pod?.Uid == pod.Metadata.Uid;
+        bool wasRunning = draft.Status.Phase is NodePhases.Running or NodePhases.Paused or NodePhases.Suspending && draft.Status.Pod?.Uid == pod.Metadata.Uid;
         V1PodCondition? ready = pod.Status?.Conditions?.FirstOrDefault(c => c is { Type: "Ready", Status: "True" });
         bool podReady = ready is not null;
         if (runner is null && !wasRunning && ready?.LastTransitionTime is { } since && since + s_runnerPatience > draft.Now.UtcDateTime)
@@ -141,7 +177,7 @@ public static partial class NodePlanner
         {
             // Nobody can ask it just now: what was true stays on record.
             draft.MarkRunning(pod, draft.Status.Phase!);
-            DescribePower(draft, draft.Status.Phase!);
+            DescribePower(draft, pod, draft.Status.Phase!);
             return;
         }
 
@@ -149,8 +185,15 @@ public static partial class NodePlanner
         {
             string phase = runner?.Phase == RunnerPhases.Paused ? NodePhases.Paused : NodePhases.Running;
             draft.MarkRunning(pod, phase);
-            DescribePower(draft, phase);
+            DescribePower(draft, pod, phase);
             GrowClaim(draft);
+            return;
+        }
+
+        if (runner?.Phase == RunnerPhases.Saving)
+        {
+            draft.Phase(NodePhases.Suspending);
+            draft.Ready(false, "Suspending", "The guest stands while its memory is saved.");
             return;
         }
 

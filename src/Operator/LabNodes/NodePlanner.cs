@@ -64,8 +64,8 @@ public static partial class NodePlanner
                 ? $"spec.memory is \"{spec.Memory}\"; give a quantity of at least 16Mi, such as 1Gi."
             : spec.Disk.Size is { } size && !Quantities.TryParse(size, out _)
                 ? $"spec.disk.size is \"{size}\"; give a quantity such as 20Gi."
-            : spec.PowerState is not (PowerStates.Running or PowerStates.Stopped or PowerStates.Paused)
-                ? $"spec.powerState is \"{spec.PowerState}\", which this version does not know; give Running, Stopped or Paused."
+            : spec.PowerState is not (PowerStates.Running or PowerStates.Stopped or PowerStates.Paused or PowerStates.Suspended)
+                ? $"spec.powerState is \"{spec.PowerState}\", which this version does not know; give Running, Stopped, Paused or Suspended."
             : null;
         if (wrong is null)
         {
@@ -112,12 +112,15 @@ public static partial class NodePlanner
             draft.DeletePod(ended);
         }
 
-        if (draft.Seen.Node.Spec.PowerState == PowerStates.Stopped)
+        draft.ForgetSavedStateWhenReset();
+        string wish = draft.Seen.Node.Spec.PowerState;
+        if (wish == PowerStates.Suspended || (wish == PowerStates.Stopped && draft.Status.SavedState is null))
         {
             StayOffAsAsked(draft);
             return;
         }
 
+        // From here on the guest is to run; one that is to be stopped is resumed first, so that it powers off in order.
         if (draft.Status.Halted is { } halt)
         {
             StayOff(draft, halt);
@@ -143,8 +146,18 @@ public static partial class NodePlanner
 
     private static void StayOffAsAsked(NodeDraft draft)
     {
-        draft.Phase(NodePhases.Stopped);
-        draft.Ready(true, "Stopped", "Stopped, as spec.powerState asks.");
+        if (draft.Status.SavedState is { } saved)
+        {
+            draft.Phase(NodePhases.Suspended);
+            draft.Ready(true, "Suspended", $"Suspended, as spec.powerState asks; {Quantities.Format(saved.SizeBytes ?? 0)} of memory and devices are on the claim.");
+        }
+        else
+        {
+            draft.Phase(NodePhases.Stopped);
+            bool suspend = draft.Seen.Node.Spec.PowerState == PowerStates.Suspended;
+            draft.Ready(true, suspend ? "NothingToSuspend" : "Stopped", suspend ? "No guest ran, so no memory is saved; Running boots it from its disk." : "Stopped, as spec.powerState asks.");
+        }
+
         draft.NoRestartRequired();
         if (draft.Claim is null && draft.Status.Disk is null)
         {

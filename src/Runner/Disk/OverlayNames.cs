@@ -17,6 +17,18 @@ internal static class OverlayNames
     /// <summary>A marker in the making.</summary>
     internal static string NewMarker(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.json.new");
 
+    /// <summary>Memory and devices of a suspended guest.</summary>
+    internal static string State(RunnerConfig config) => Path.Combine(Folder(config), $"node_{config.DiskId}.state");
+
+    /// <summary>Says what the saved state is; without it there is none.</summary>
+    internal static string StateMarker(RunnerConfig config) => Path.Combine(Folder(config), $"node_{config.DiskId}.state.json");
+
+    /// <summary>A saved state in the making.</summary>
+    internal static string NewState(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.state.new");
+
+    /// <summary>What is said of it, in the making.</summary>
+    internal static string NewStateMarker(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.state.json.new");
+
     /// <summary>The folder of them all.</summary>
     internal static string Folder(RunnerConfig config) => Path.GetDirectoryName(config.OverlayPath) ?? "/";
 }

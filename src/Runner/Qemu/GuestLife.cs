@@ -38,14 +38,32 @@ internal abstract record GuestEvent
     /// <summary>The claim has room again.</summary>
     internal sealed record RoomFound : GuestEvent;
 
-    /// <summary>It is wished that the guest stands, or no longer wished.</summary>
-    internal sealed record PauseWished(bool Pause) : GuestEvent;
+    /// <summary>What the guest should do: one of <see cref="PowerWishes"/>, but for <see cref="PowerWishes.Off"/>.</summary>
+    internal sealed record PowerWished(string Power) : GuestEvent;
+
+    /// <summary>The state of a guest that was being saved is on the claim, under a name that counts for nothing yet.</summary>
+    internal sealed record StateReceived : GuestEvent;
+
+    /// <summary>It is the guest's now.</summary>
+    internal sealed record StateKept : GuestEvent;
+
+    /// <summary>A guest could not be saved.</summary>
+    internal sealed record SaveFailed(string Message) : GuestEvent;
+
+    /// <summary>What stood in the way of saving may be gone.</summary>
+    internal sealed record SaveAgain : GuestEvent;
+
+    /// <summary>A guest that was suspended is as it was.</summary>
+    internal sealed record StateLoaded : GuestEvent;
+
+    /// <summary>Its state can't be used.</summary>
+    internal sealed record LoadFailed(string Message) : GuestEvent;
 
     /// <summary>It is wished that the machine is reset, once.</summary>
     internal sealed record ResetWished : GuestEvent;
 
-    /// <summary>QEMU's process ended.</summary>
-    internal sealed record QemuEnded(int ExitCode, string Errors) : GuestEvent;
+    /// <summary>QEMU's process ended; whether the kernel has killed one of the container's for its memory meanwhile.</summary>
+    internal sealed record QemuEnded(int ExitCode, string Errors, bool OutOfMemory = false) : GuestEvent;
 }
 
 /// <summary>What the runner is to do with QEMU.</summary>
@@ -62,6 +80,18 @@ internal enum GuestCommand
 
     /// <summary>Press the reset button.</summary>
     Reset,
+
+    /// <summary>Save the guest, which stands, beside its disk.</summary>
+    Save,
+
+    /// <summary>Make the state that was received the guest's.</summary>
+    KeepState,
+
+    /// <summary>Load a suspended guest.</summary>
+    Load,
+
+    /// <summary>The saved state counts no more: its guest is about to run on.</summary>
+    ForgetState,
 
     /// <summary>End QEMU, its disk flushed.</summary>
     Quit,
@@ -89,8 +119,20 @@ internal sealed record GuestLife
     /// <summary>The runner was told to end.</summary>
     internal bool StopWasAsked { get; init; }
 
-    /// <summary>It is wished that the guest stands.</summary>
-    internal bool PauseIsWished { get; init; }
+    /// <summary>What the guest should do: one of <see cref="PowerWishes"/>, but for <see cref="PowerWishes.Off"/>.</summary>
+    internal string Wish { get; init; } = PowerWishes.Running;
+
+    /// <summary>The guest is being saved.</summary>
+    internal bool IsSaving { get; init; }
+
+    /// <summary>Why it could not be saved, while that is wished.</summary>
+    internal string? SaveError { get; init; }
+
+    /// <summary>A suspended guest is being loaded.</summary>
+    internal bool IsLoading { get; init; }
+
+    /// <summary>Its grace period is over.</summary>
+    internal bool GraceIsOver { get; init; }
 
     /// <summary>The disk error that paused the guest.</summary>
     internal IoErrorReport? IoError { get; init; }
@@ -107,7 +149,8 @@ internal sealed record GuestLife
     /// <summary>One of <see cref="RunnerPhases"/>.</summary>
     internal string Phase =>
         QemuIsGone ? RunnerPhases.Ended
-        : StopWasAsked || End is not null ? RunnerPhases.ShuttingDown
+        : End is not null || (StopWasAsked && !IsSaving) ? RunnerPhases.ShuttingDown
+        : IsSaving ? RunnerPhases.Saving
         : IsRunning ? RunnerPhases.Running
         : HasRun ? RunnerPhases.Paused
         : RunnerPhases.Starting;
@@ -136,10 +179,16 @@ internal sealed record GuestLife
             GuestEvent.DiskError { Pauses: true } error => (this with { IoError = new(error.NoSpace, error.Message) }, s_nothing),
             GuestEvent.StopAsked when !StopWasAsked => (this with { StopWasAsked = true }).Ask(),
             GuestEvent.AskAgain => Ask(),
-            GuestEvent.GraceOver => OnEnd(new(
-                TerminationReasons.HostPowerOff, "The guest was asked to power off, did not within its grace period, and its plug was pulled.")),
-            GuestEvent.RoomFound when IoError is { NoSpace: true } && End is null => PauseIsWished ? (this with { IoError = null }, s_nothing) : (this, [GuestCommand.Continue]),
-            GuestEvent.PauseWished wish => (this with { PauseIsWished = wish.Pause }).Obey(),
+            GuestEvent.GraceOver => (this with { GraceIsOver = true }).PullPlug(),
+            GuestEvent.RoomFound when IoError is { NoSpace: true } && End is null =>
+                Wish == PowerWishes.Running ? (this, [GuestCommand.Continue]) : (this with { IoError = null }).Obey(),
+            GuestEvent.PowerWished wish => (this with { Wish = wish.Power, SaveError = null }).Obey(),
+            GuestEvent.StateReceived when IsSaving && End is null => (this, [GuestCommand.KeepState]),
+            GuestEvent.StateKept => (this with { IsSaving = false }).OnEnd(new(TerminationReasons.Suspended, "The guest was suspended; it goes on where it was.")),
+            GuestEvent.SaveFailed failed => (this with { IsSaving = false, SaveError = failed.Message }).PullPlugOrGoOn(),
+            GuestEvent.SaveAgain => (this with { SaveError = null }).Obey(),
+            GuestEvent.StateLoaded when IsLoading && End is null => (this with { IsLoading = false }).GoOnFromState(),
+            GuestEvent.LoadFailed failed => OnEnd(new(TerminationReasons.SavedStateUnusable, failed.Message)),
             GuestEvent.ResetWished => (this, IsConnected && End is null && !StopWasAsked ? [GuestCommand.Reset] : s_nothing),
             GuestEvent.QemuEnded ended => (this with { QemuIsGone = true, IsRunning = false, End = End ?? EndOf(ended) }, s_nothing),
             _ => (this, s_nothing),
@@ -155,7 +204,7 @@ internal sealed record GuestLife
             "shutdown" => connected.On(new GuestEvent.Shutdown(ByGuest: true, "guest-shutdown")),
             "guest-panicked" => connected.On(new GuestEvent.Panicked()),
             "running" => (connected with { IsRunning = true, HasRun = true }).AskOrObey(),
-            "prelaunch" or "inmigrate" => (connected, s_nothing),
+            "prelaunch" or "inmigrate" => (connected, IsLoading && End is null ? [GuestCommand.Load] : s_nothing),
             _ => (connected with { HasRun = true }).AskOrObey(),
         };
     }
@@ -166,16 +215,29 @@ internal sealed record GuestLife
 
     private (GuestLife, IReadOnlyList<GuestCommand>) AskOrObey() => StopWasAsked ? Ask() : Obey();
 
-    /// <summary>Lets the guest stand or go on, as is wished. Who is asked to power off has to run, and who stands for want of room goes on when there is some.</summary>
+    /// <summary>Lets the guest stand, go on or be saved, as is wished. Who is asked to power off has to run, and who stands for want of room goes on when there is some.</summary>
     private (GuestLife, IReadOnlyList<GuestCommand>) Obey() =>
-        (this, !IsConnected || StopWasAsked || End is not null || !HasRun || IoError is not null ? s_nothing
-            : PauseIsWished && IsRunning ? [GuestCommand.Pause]
-            : !PauseIsWished && !IsRunning ? [GuestCommand.Continue]
-            : s_nothing);
+        !IsConnected || StopWasAsked || End is not null || !HasRun || IsSaving || IoError is not null ? (this, s_nothing)
+        : Wish == PowerWishes.Suspended && SaveError is null ? (this with { IsSaving = true }, IsRunning ? [GuestCommand.Pause, GuestCommand.Save] : [GuestCommand.Save])
+        : Wish == PowerWishes.Paused && IsRunning ? (this, [GuestCommand.Pause])
+        : Wish != PowerWishes.Paused && !IsRunning ? (this, [GuestCommand.Continue])
+        : (this, s_nothing);
+
+    /// <summary>A state that is being saved is not given up for a grace period: whoever asked has the last word by SIGKILL.</summary>
+    private (GuestLife, IReadOnlyList<GuestCommand>) PullPlug() => IsSaving && End is null
+        ? (this, s_nothing)
+        : OnEnd(new(TerminationReasons.HostPowerOff, "The guest was asked to power off, did not within its grace period, and its plug was pulled."));
+
+    private (GuestLife, IReadOnlyList<GuestCommand>) PullPlugOrGoOn() => GraceIsOver ? PullPlug() : AskOrObey();
+
+    /// <summary>A guest that was loaded runs on, or stands where that is wished; in any case what it was loaded from must not be loaded again.</summary>
+    private (GuestLife, IReadOnlyList<GuestCommand>) GoOnFromState() => StopWasAsked ? (this, [GuestCommand.ForgetState, GuestCommand.Continue, GuestCommand.PowerDown])
+        : Wish == PowerWishes.Paused ? (this with { HasRun = true }, [GuestCommand.ForgetState])
+        : (this, [GuestCommand.ForgetState, GuestCommand.Continue]);
 
     /// <summary>Presses the power button, if that is what is wanted and there is a way to.</summary>
     private (GuestLife, IReadOnlyList<GuestCommand>) Ask() =>
-        (this, !StopWasAsked || !IsConnected || End is not null ? s_nothing
+        (this, !StopWasAsked || !IsConnected || End is not null || IsSaving || IsLoading ? s_nothing
 
             // A guest that stands can't see its power button.
             : IsRunning ? [GuestCommand.PowerDown] : [GuestCommand.Continue, GuestCommand.PowerDown]);
@@ -183,6 +245,16 @@ internal sealed record GuestLife
     private GuestEnd EndOf(GuestEvent.QemuEnded ended)
     {
         string said = Disk.OverlayVerdicts.OneLine(ended.Errors);
+        if (ended is { OutOfMemory: true, ExitCode: 128 + Posix.Native.Kill })
+        {
+            return new(TerminationReasons.OutOfMemory, "The kernel killed QEMU: with the guest's memory it took more than its pod may. Please report this; a larger spec.memory makes more room meanwhile.");
+        }
+
+        if (IsLoading && ended.ExitCode < 128)
+        {
+            return new(TerminationReasons.SavedStateUnusable, $"QEMU can't load the guest's saved memory. {said} {Disk.StateKeeper.WayOut}");
+        }
+
         if (!IsConnected && ended.ExitCode < 128)
         {
             return Disk.OverlayVerdicts.IsLocked(ended.Errors)

@@ -19,10 +19,15 @@ internal sealed class GuestSession
     private static readonly TimeSpan s_lookForWishes = TimeSpan.FromMilliseconds(250);
     private const long RoomNeeded = 16L * 1024 * 1024;
 
+    // A save that had no room is tried again once there is this much more, no sooner: the guest stands meanwhile.
+    private static readonly TimeSpan s_lookForStateRoom = TimeSpan.FromSeconds(10);
+    private const long MoreRoom = 64L * 1024 * 1024;
+
     private readonly Channel<GuestEvent> _events = Channel.CreateUnbounded<GuestEvent>(new UnboundedChannelOptions { SingleReader = true });
     private readonly RunnerConfig _config;
     private readonly QemuProcess _qemu;
     private readonly Wishes _wishes;
+    private readonly StateTransfer _transfer;
     private readonly StateHub _states;
     private readonly TimeProvider _clock;
 
@@ -30,10 +35,13 @@ internal sealed class GuestSession
     private readonly TaskCompletionSource _monitorDone = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private bool _looksForRoom;
+    private bool _looksForStateRoom;
+    private long _roomAtFailure;
 
-    internal GuestSession(RunnerConfig config, QemuProcess qemu, Wishes wishes, StateHub states, TimeProvider clock)
+    internal GuestSession(RunnerConfig config, QemuProcess qemu, Wishes wishes, StateTransfer transfer, StateHub states, TimeProvider clock)
     {
         _wishes = wishes;
+        _transfer = transfer;
         _config = config;
         _qemu = qemu;
         _states = states;
@@ -49,7 +57,7 @@ internal sealed class GuestSession
         Task<GuestEvent.QemuEnded> ended = AwaitEndAsync();
         _ = FollowMonitorAsync(over.Token);
         string power = _wishes.ReadPower();
-        var life = new GuestLife { PauseIsWished = power == PowerWishes.Paused };
+        var life = new GuestLife { Wish = power == PowerWishes.Off ? PowerWishes.Running : power, IsLoading = _transfer.Resumes };
         if (power == PowerWishes.Off)
         {
             _events.Writer.TryWrite(new GuestEvent.StopAsked());
@@ -108,6 +116,9 @@ internal sealed class GuestSession
                         Log.Line("guest", ("event", happened.Name));
                         _events.Writer.TryWrite(happened.Event);
                         break;
+                    case QmpMessage.Migration or QmpMessage.Error { Id: StateTransfer.CommandId }:
+                        _transfer.Hear(message);
+                        break;
                     case QmpMessage.Error error:
                         Log.Line("monitor.error", ("says", error.Description));
                         break;
@@ -126,6 +137,7 @@ internal sealed class GuestSession
         }
         finally
         {
+            _transfer.GiveUp();
             _monitorDone.TrySetResult();
         }
     }
@@ -138,6 +150,7 @@ internal sealed class GuestSession
         {
             Phase = phase,
             IoError = life.IoError,
+            SaveError = life.SaveError,
             Resets = life.Resets,
             ResetRevision = _wishes.ResetDone,
             Timeline = life.HasRun && state.Timeline is { GuestRunning: null } timeline ? timeline with { GuestRunning = _clock.GetUtcNow() } : state.Timeline,
@@ -150,6 +163,16 @@ internal sealed class GuestSession
         {
             _ = AfterAsync(TimeSpan.FromSeconds(_config.GracePeriodSeconds), new GuestEvent.GraceOver(), over);
             _ = EveryAsync(s_askAgain, () => new GuestEvent.AskAgain(), over);
+        }
+
+        if (life.SaveError is not null && before.SaveError is null)
+        {
+            _roomAtFailure = Room() ?? long.MaxValue - MoreRoom;
+            if (!_looksForStateRoom)
+            {
+                _looksForStateRoom = true;
+                _ = EveryAsync(s_lookForStateRoom, LookForStateRoom, over);
+            }
         }
 
         if (life.IoError is { NoSpace: true } && before.IoError is null)
@@ -165,14 +188,18 @@ internal sealed class GuestSession
 
     private GuestEvent? LookForRoom()
     {
-        if (_states.Current.State.IoError is not { NoSpace: true })
-        {
-            return null;
-        }
+        return _states.Current.State.IoError is { NoSpace: true } && Room() >= RoomNeeded ? new GuestEvent.RoomFound() : null;
+    }
 
+    private GuestEvent? LookForStateRoom() =>
+        _states.Current.State.SaveError is not null && Room() >= _roomAtFailure + MoreRoom ? new GuestEvent.SaveAgain() : null;
+
+    /// <summary>The claim's free bytes; null when they can't be told.</summary>
+    private long? Room()
+    {
         try
         {
-            return new DriveInfo(_config.OverlayPath).AvailableFreeSpace >= RoomNeeded ? new GuestEvent.RoomFound() : null;
+            return new DriveInfo(_config.OverlayPath).AvailableFreeSpace;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -197,6 +224,18 @@ internal sealed class GuestSession
             case GuestCommand.Reset:
                 await _qemu.Monitor.SendAsync("system_reset").ConfigureAwait(false);
                 break;
+            case GuestCommand.Save:
+                _ = TellAsync(_transfer.SaveAsync(over));
+                break;
+            case GuestCommand.KeepState:
+                _events.Writer.TryWrite(_transfer.Keep(_states.Current.State.Accelerator!.Name, _wishes.ResetDone));
+                break;
+            case GuestCommand.Load:
+                _ = TellAsync(_transfer.LoadAsync(over));
+                break;
+            case GuestCommand.ForgetState:
+                _transfer.Forget();
+                break;
             case GuestCommand.Quit:
                 Log.Line("guest.end", ("reason", life.End?.Reason));
                 if (life.IsConnected)
@@ -210,6 +249,14 @@ internal sealed class GuestSession
                 }
 
                 break;
+        }
+    }
+
+    private async Task TellAsync(Task<GuestEvent?> outcome)
+    {
+        if (await outcome.ConfigureAwait(false) is { } happened)
+        {
+            _events.Writer.TryWrite(happened);
         }
     }
 

@@ -18,6 +18,9 @@ internal static class QemuCommandLine
     /// <summary>The descriptor of the disk's lock; QEMU only holds it open.</summary>
     internal const int LockDescriptor = 5;
 
+    /// <summary>The descriptor on which QEMU finds the saved state of a guest that is resumed.</summary>
+    internal const int StateDescriptor = 6;
+
     // Pinned: a newer QEMU still gives the guest this very machine, and a saved state fits it.
     private const string Machine = "pc-q35-7.2";
 
@@ -32,7 +35,8 @@ internal static class QemuCommandLine
     /// <param name="config">What is wished.</param>
     /// <param name="accelerator"><see cref="Accelerators.Kvm"/> or <see cref="Accelerators.Tcg"/>.</param>
     /// <param name="directory">Folder of the sockets for people and tools.</param>
-    internal static IReadOnlyList<string> ForGuest(RunnerConfig config, string accelerator, string directory) =>
+    /// <param name="resumes">Whether the guest is one that was suspended: QEMU then waits for its state, and for word to go on.</param>
+    internal static IReadOnlyList<string> ForGuest(RunnerConfig config, string accelerator, string directory, bool resumes = false) =>
     [
         Program,
         "-name", $"guest={config.Node.Replace(",", ",,", StringComparison.Ordinal)}",
@@ -69,6 +73,7 @@ internal static class QemuCommandLine
         // An absolute pointer for VNC that, unlike USB, costs nothing while it rests.
         "-device", "virtio-tablet-pci",
         "-vnc", $"unix:{directory}/vnc.sock",
+        .. resumes ? (string[])["-incoming", "defer", "-S"] : [],
     ];
 
     /// <summary>A machine that runs the self-test's ROM (see <see cref="SelfTestRom"/>) on the processor that a guest would get.</summary>

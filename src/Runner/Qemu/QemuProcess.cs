@@ -14,11 +14,13 @@ internal sealed class QemuProcess : IDisposable
     private readonly Child _child;
     private readonly Socket _errors;
     private readonly Task<string> _complaints;
+    private readonly long _memoryKills = ControlGroup.OutOfMemoryKills();
 
-    private QemuProcess(Child child, Socket monitor, Socket serial, Socket errors)
+    private QemuProcess(Child child, Socket monitor, Socket serial, Socket errors, Socket? state)
     {
         _child = child;
         _errors = errors;
+        State = state;
         Monitor = new QmpConnection(monitor);
         Serial = serial;
         _complaints = CollectAsync();
@@ -30,31 +32,38 @@ internal sealed class QemuProcess : IDisposable
     /// <summary>The guest's serial port.</summary>
     internal Socket Serial { get; }
 
+    /// <summary>Where a suspended guest's state goes in; null when the guest boots.</summary>
+    internal Socket? State { get; }
+
     /// <summary>Starts QEMU for a guest.</summary>
     /// <param name="children">Starts processes.</param>
     /// <param name="config">What is wished.</param>
     /// <param name="accelerator">What was chosen.</param>
     /// <param name="directory">Folder of the sockets.</param>
     /// <param name="diskLock">The disk's lock, which QEMU keeps as long as it lives.</param>
+    /// <param name="resumes">Whether the guest is one that was suspended.</param>
     /// <exception cref="IOException">The program can't be started.</exception>
-    internal static async Task<QemuProcess> StartAsync(Children children, RunnerConfig config, string accelerator, string directory, OverlayLock diskLock)
+    internal static async Task<QemuProcess> StartAsync(Children children, RunnerConfig config, string accelerator, string directory, OverlayLock diskLock, bool resumes)
     {
+        (Socket Mine, Descriptor Theirs)? state = resumes ? Children.Pair() : null;
         (Socket monitor, Descriptor monitorEnd) = Children.Pair();
         (Socket serial, Descriptor serialEnd) = Children.Pair();
         (Socket errors, Descriptor errorsEnd) = Children.Pair();
         using (monitorEnd)
         using (serialEnd)
         using (errorsEnd)
+        using (state?.Theirs)
         {
             Child child = await children.StartAsync(
-                WithParent(QemuCommandLine.ForGuest(config, accelerator, directory)),
+                WithParent(QemuCommandLine.ForGuest(config, accelerator, directory, resumes)),
                 [
                     (errorsEnd.Number, 2),
                     (monitorEnd.Number, QemuCommandLine.MonitorDescriptor),
                     (serialEnd.Number, QemuCommandLine.SerialDescriptor),
                     (diskLock.Descriptor, QemuCommandLine.LockDescriptor),
+                    .. state is { } pair ? ((int, int)[])[(pair.Theirs.Number, QemuCommandLine.StateDescriptor)] : [],
                 ]).ConfigureAwait(false);
-            return new QemuProcess(child, monitor, serial, errors);
+            return new QemuProcess(child, monitor, serial, errors, state?.Mine);
         }
     }
 
@@ -62,7 +71,7 @@ internal sealed class QemuProcess : IDisposable
     internal async Task<GuestEvent.QemuEnded> EndAsync()
     {
         int code = await _child.Exited.ConfigureAwait(false);
-        return new GuestEvent.QemuEnded(code, await _complaints.ConfigureAwait(false));
+        return new GuestEvent.QemuEnded(code, await _complaints.ConfigureAwait(false), ControlGroup.OutOfMemoryKills() > _memoryKills);
     }
 
     /// <summary>Ends it the hard way.</summary>
@@ -77,6 +86,7 @@ internal sealed class QemuProcess : IDisposable
         Monitor.Dispose();
         Serial.Dispose();
         _errors.Dispose();
+        State?.Dispose();
     }
 
     /// <summary>QEMU must not outlive the runner. As PID 1 the runner takes all with it when it goes; elsewhere the kernel is asked to.</summary>

@@ -13,10 +13,13 @@ internal sealed class QmpConnection(Socket socket) : IDisposable
 
     private readonly SemaphoreSlim _sending = new(1);
 
-    /// <summary>Sends a command without arguments; a monitor that is gone is told by the stream's end, not here.</summary>
-    internal async Task SendAsync(string command)
+    /// <summary>Sends a command; a monitor that is gone is told by the stream's end, not here.</summary>
+    /// <param name="command">Its name.</param>
+    /// <param name="arguments">Its arguments, a JSON object.</param>
+    /// <param name="id">What its answer is known by: a JSON string's content.</param>
+    internal async Task SendAsync(string command, string arguments = "{}", string id = "")
     {
-        byte[] line = Encoding.ASCII.GetBytes($"{{\"execute\":\"{command}\"}}\n");
+        byte[] line = Encoding.UTF8.GetBytes($"{{\"execute\":\"{command}\",\"arguments\":{arguments},\"id\":\"{id}\"}}\n");
         await _sending.WaitAsync().ConfigureAwait(false);
         try
         {

@@ -11,8 +11,11 @@ internal abstract record QmpMessage
     /// <summary>The answer to <c>query-status</c>.</summary>
     internal sealed record Status(string Name) : QmpMessage;
 
-    /// <summary>A command was refused.</summary>
-    internal sealed record Error(string Description) : QmpMessage;
+    /// <summary>A command was refused: which, by its id, and why.</summary>
+    internal sealed record Error(string Id, string Description) : QmpMessage;
+
+    /// <summary>How far a migration is, out or in: QEMU's word.</summary>
+    internal sealed record Migration(string State) : QmpMessage;
 
     /// <summary>Something happened to the guest.</summary>
     internal sealed record Happened(string Name, GuestEvent Event) : QmpMessage;
@@ -30,7 +33,7 @@ internal abstract record QmpMessage
 
         if (root.TryGetProperty("error", out JsonElement error))
         {
-            return new Error(Text(error, "desc"));
+            return new Error(Text(root, "id"), Text(error, "desc"));
         }
 
         if (root.TryGetProperty("return", out JsonElement answer))
@@ -44,7 +47,7 @@ internal abstract record QmpMessage
         }
 
         JsonElement data = root.TryGetProperty("data", out JsonElement found) ? found : default;
-        return EventOf(name.GetString() ?? "", data) is { } happened ? new Happened(name.GetString()!, happened) : null;
+        return name.GetString() == "MIGRATION" ? new Migration(Text(data, "status")) : EventOf(name.GetString() ?? "", data) is { } happened ? new Happened(name.GetString()!, happened) : null;
     }
 
     private static GuestEvent? EventOf(string name, JsonElement data) => name switch

@@ -29,7 +29,7 @@ internal sealed class Wishes(string directory, string resetAtStart)
         if (ReadPower() != before)
         {
             Log.Line("wish", ("power", _power));
-            return _power == PowerWishes.Off ? new GuestEvent.StopAsked() : new GuestEvent.PauseWished(_power == PowerWishes.Paused);
+            return _power == PowerWishes.Off ? new GuestEvent.StopAsked() : new GuestEvent.PowerWished(_power);
         }
 
         if (Read(ContractNames.ResetFile) is { } reset && reset != ResetDone)

@@ -183,7 +183,8 @@ internal sealed class RunnerProcess : IAsyncDisposable
     {
         (TerminationReport report, int exitCode) = await EndAsync();
         report.Reason.ShouldBe(reason, report.Message);
-        exitCode.ShouldBe(reason is TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.HostPowerOff or TerminationReasons.Imported ? 0 : 1);
+        exitCode.ShouldBe(reason is TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.HostPowerOff or TerminationReasons.Suspended
+            or TerminationReasons.Imported ? 0 : 1);
         return report.Message;
     }
 

@@ -62,7 +62,7 @@ internal static class Given
 
     public static V1Pod Pod(V1Alpha1LabNode node, Action<V1Pod>? change = null)
     {
-        V1Pod pod = NodeObjects.Pod(node, Claim(node), null, false, Options);
+        V1Pod pod = NodeObjects.Pod(node, Claim(node), null, false, node.Status?.SavedState, node.Spec.RestartRevision, Options);
         pod.Metadata.Uid = "pod-uid";
         pod.Spec.NodeName = "node1";
         pod.Status = new V1PodStatus
@@ -78,7 +78,7 @@ internal static class Given
     /// <summary>A pod whose runner ended with this report.</summary>
     public static V1Pod Ended(V1Alpha1LabNode node, TerminationReport report) => Pod(node, p =>
     {
-        p.Status.Phase = report.Reason is TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown ? "Succeeded" : "Failed";
+        p.Status.Phase = report.Reason is TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.Suspended ? "Succeeded" : "Failed";
         p.Status.ContainerStatuses = [Terminated(JsonSerializer.Serialize(report, ContractJson.Default.TerminationReport))];
     });
 
@@ -94,6 +94,12 @@ internal static class Given
         Message = reason + " happened.",
         At = Now,
         Timeline = ran is { } r ? new StartTimeline { GuestRunning = Now - r } : null,
+    };
+
+    /// <summary>The last word of a runner that suspended its guest of 1 CPU and 512 MiB.</summary>
+    public static TerminationReport SuspendedReport => Report(TerminationReasons.Suspended, TimeSpan.FromMinutes(1)) with
+    {
+        SavedState = new SavedState(Now, 77 * Quantities.MiB, new string('0', 32), 1, 512 * Quantities.MiB, Accelerators.Tcg, "", Quantities.MiB, Now),
     };
 
     public static RunnerState RunnerRunning => new()

@@ -15,6 +15,15 @@ public sealed class NodePlannerTests
 {
     private static Plan<LabNodeStatus> Plan(NodeObservation seen, DateTimeOffset? now = null) => NodePlanner.Plan(seen, Given.Options, now ?? Given.Now);
 
+    /// <summary>A node whose guest was suspended.</summary>
+    private static NodeObservation Suspended()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.PowerState = PowerStates.Suspended;
+        seen = seen with { Pod = Given.Ended(seen.Node, Given.SuspendedReport), Runner = null };
+        return Given.After(seen, Plan(seen));
+    }
+
     /// <summary>A node whose pod has found no place.</summary>
     private static NodeObservation Starting(DateTimeOffset since)
     {
@@ -62,8 +71,8 @@ public sealed class NodePlannerTests
     {
         V1Pod pod = Plan(Given.Fresh()).Intents.OfType<Intent.CreatePod>().Single().Pod;
         V1ResourceRequirements resources = pod.Spec.Containers[0].Resources;
-        resources.Limits["memory"].ToDecimal().ShouldBe((512 + 80 + 8 + 1) * Quantities.MiB);
-        resources.Requests["memory"].ToDecimal().ShouldBe(resources.Limits["memory"].ToDecimal());
+        resources.Requests["memory"].ToDecimal().ShouldBe((512 + 80 + 8 + 1) * Quantities.MiB);
+        resources.Limits["memory"].ToDecimal().ShouldBe((512 + 80 + 8 + 1 + 48) * Quantities.MiB);
     }
 
     [Fact]
@@ -381,6 +390,110 @@ public sealed class NodePlannerTests
 
         // An operator that has just begun, and has not heard of the runner yet, unmakes nothing.
         Plan(Given.After(seen, paused) with { Runner = null }).Status.Phase.ShouldBe(NodePhases.Paused);
+    }
+
+    [Fact]
+    public void A_guest_is_suspended_by_a_wish_and_resumed_as_the_machine_that_it_was()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.PowerState = PowerStates.Suspended;
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Intents.OfType<Intent.WishOfPod>().ShouldHaveSingleItem().Annotations[Annotations.PowerWish].ShouldBe(PowerWishes.Suspended);
+        Condition(plan, ConditionTypes.Ready).Reason.ShouldBe("Suspending");
+        seen = Given.After(seen, plan);
+        plan = Plan(seen with { Runner = Given.RunnerRunning with { Phase = RunnerPhases.Saving } });
+        plan.Status.Phase.ShouldBe(NodePhases.Suspending);
+        plan.Intents.ShouldBeEmpty();
+        plan = Plan(seen with { Runner = Given.RunnerRunning with { SaveError = "No room." } });
+        (Condition(plan, ConditionTypes.Ready).Reason, Condition(plan, ConditionTypes.Ready).Message).ShouldBe(("SuspendFailed", "No room."));
+        plan.Intents.OfType<Intent.Announce>().ShouldHaveSingleItem().Reason.ShouldBe("SuspendFailed");
+
+        plan = Plan(seen = seen with { Pod = Given.Ended(seen.Node, Given.SuspendedReport), Runner = null });
+        plan.Intents.OfType<Intent.DeletePod>().ShouldHaveSingleItem();
+        (plan.Status.Phase, Condition(plan, ConditionTypes.Ready).Status).ShouldBe((NodePhases.Suspended, "True"));
+        (plan.Status.SavedState!.Cpus, plan.Status.SavedState.MemoryBytes).ShouldBe((1, 512 * Quantities.MiB));
+        plan.Status.Restarts.ShouldBeNull();
+        seen = Given.After(seen, plan);
+        Plan(seen).Intents.ShouldBeEmpty();
+
+        // What was changed meanwhile waits for a boot: saved memory fits no other machine.
+        seen.Node.Spec.Memory = "1Gi";
+        seen.Node.Spec.RestartRevision = "later";
+        seen.Node.Spec.PowerState = PowerStates.Running;
+        plan = Plan(seen);
+        V1Pod pod = plan.Intents.OfType<Intent.CreatePod>().ShouldHaveSingleItem().Pod;
+        RunnerConfig config = JsonSerializer.Deserialize(pod.Spec.Containers[0].Env[0].Value, ContractJson.Default.RunnerConfig)!;
+        (config.Cpus, config.MemoryBytes).ShouldBe((1, 512 * Quantities.MiB));
+        pod.Metadata.Annotations[Annotations.RestartRevision].ShouldBe("");
+        pod.Metadata.Uid = "second";
+        pod.Spec.NodeName = "node1";
+        pod.Status = Given.Pod(seen.Node).Status;
+        seen = Given.After(seen, plan) with { Pod = pod };
+        plan = Plan(seen);
+        plan.Status.Phase.ShouldBe(NodePhases.Starting);
+        plan.Status.SavedState.ShouldNotBeNull();
+        plan.Intents.ShouldBeEmpty();
+
+        // It goes on; only now is the restart due that was asked for while it was away.
+        plan = Plan(seen with { Runner = Given.RunnerRunning });
+        plan.Status.SavedState.ShouldBeNull();
+        plan.Intents.OfType<Intent.Announce>().ShouldContain(a => a.Reason == "Resumed");
+        plan.Intents.OfType<Intent.WishOfPod>().ShouldHaveSingleItem().Annotations[Annotations.PowerWish].ShouldBe(PowerWishes.Off);
+        (plan.Status.Phase, Condition(plan, ConditionTypes.Ready).Reason).ShouldBe((NodePhases.Stopping, "Restarting"));
+    }
+
+    [Fact]
+    public void A_suspended_guest_that_is_to_stop_is_resumed_so_that_it_powers_off_in_order()
+    {
+        NodeObservation seen = Suspended();
+        seen.Node.Spec.PowerState = PowerStates.Stopped;
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Intents.OfType<Intent.CreatePod>().ShouldHaveSingleItem().Pod.Metadata.Annotations[Annotations.PowerWish].ShouldBe(PowerWishes.Running);
+        seen = Given.After(seen, plan);
+        Plan(seen).Intents.ShouldBeEmpty();
+        plan = Plan(seen with { Runner = Given.RunnerRunning });
+        plan.Intents.OfType<Intent.WishOfPod>().ShouldHaveSingleItem().Annotations[Annotations.PowerWish].ShouldBe(PowerWishes.Off);
+        seen = Given.After(seen, plan);
+        plan = Plan(seen with { Pod = Given.Ended(seen.Node, Given.Report(TerminationReasons.HostShutdown)) });
+        plan.Status.Phase.ShouldBe(NodePhases.Stopped);
+    }
+
+    [Fact]
+    public void A_reset_gives_a_suspended_guests_memory_up_and_nothing_else_does()
+    {
+        NodeObservation seen = Suspended();
+        seen.Node.Spec.ResetRevision = "1";
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Status.SavedState.ShouldBeNull();
+        plan.Status.Phase.ShouldBe(NodePhases.Stopped);
+        plan.Intents.OfType<Intent.Announce>().ShouldHaveSingleItem().Reason.ShouldBe("SavedStateDiscarded");
+
+        // A memory that can't be used is a person's business, whatever the restart policy says.
+        seen = Suspended();
+        seen.Node.Spec.PowerState = PowerStates.Running;
+        seen = Given.After(seen, Plan(seen));
+        V1Pod ended = Given.Ended(seen.Node, Given.Report(TerminationReasons.SavedStateUnusable));
+        ended.Metadata.Uid = "second";
+        plan = Plan(seen with { Pod = ended });
+        (plan.Status.Phase, Condition(plan, ConditionTypes.Ready).Reason).ShouldBe((NodePhases.Failed, TerminationReasons.SavedStateUnusable));
+        plan.Status.SavedState.ShouldNotBeNull();
+    }
+
+    [Fact]
+    public void Where_no_guest_runs_there_is_nothing_to_suspend()
+    {
+        NodeObservation seen = Given.Fresh(n => n.Spec.PowerState = PowerStates.Suspended);
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Intents.ShouldBeEmpty();
+        (plan.Status.Phase, Condition(plan, ConditionTypes.Ready).Reason).ShouldBe((NodePhases.Stopped, "NothingToSuspend"));
+
+        // A pod that found no node yet has no guest.
+        seen = Given.Running() with { Runner = null };
+        seen.Node.Status = new LabNodeStatus { Phase = NodePhases.Starting };
+        seen.Node.Spec.PowerState = PowerStates.Suspended;
+        seen.Pod!.Spec.NodeName = null;
+        plan = Plan(seen);
+        plan.Intents.OfType<Intent.DeletePod>().ShouldHaveSingleItem();
     }
 
     [Fact]

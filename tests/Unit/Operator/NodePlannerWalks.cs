@@ -16,7 +16,7 @@ public sealed class NodePlannerWalks
     [
         TerminationReasons.GuestShutdown, TerminationReasons.GuestPanicked, TerminationReasons.HostShutdown, TerminationReasons.HostPowerOff,
         TerminationReasons.QemuCrashed, TerminationReasons.QemuStartFailed, TerminationReasons.OverlayMissing, TerminationReasons.OverlayCorrupt,
-        TerminationReasons.NoSpace, TerminationReasons.BackingMissing, TerminationReasons.OverlayLocked, "SomethingNew",
+        TerminationReasons.NoSpace, TerminationReasons.BackingMissing, TerminationReasons.OverlayLocked, TerminationReasons.Suspended, TerminationReasons.SavedStateUnusable, "SomethingNew",
     ];
 
     [Fact]
@@ -57,7 +57,7 @@ public sealed class NodePlannerWalks
             _now += TimeSpan.FromSeconds(random.Next(0, 400));
             switch (what)
             {
-                case 0: Edit(n => n.Spec.PowerState = Pick(PowerStates.Running, PowerStates.Stopped, PowerStates.Paused)); break;
+                case 0: Edit(n => n.Spec.PowerState = Pick(PowerStates.Running, PowerStates.Stopped, PowerStates.Paused, PowerStates.Suspended)); break;
                 case 1: Edit(n => n.Spec.RestartPolicy = Pick(RestartPolicies.Always, RestartPolicies.OnFailure, RestartPolicies.Never)); break;
                 case 2: Edit(n => n.Spec.Disk.ReclaimPolicy = Pick(ReclaimPolicies.Delete, ReclaimPolicies.Retain)); break;
                 case 3: Edit(n => n.Spec.Memory = Pick("512Mi", "nonsense", "1Gi")); break;
@@ -96,7 +96,9 @@ public sealed class NodePlannerWalks
             V1Condition? ready = plan.Status.Conditions?.FirstOrDefault(c => c.Type == ConditionTypes.Ready);
             string? broken =
                 creates > 1 || (creates == 1 && _seen.Pod is not null) ? "law 1: a second pod"
-                : creates == 1 && (deleting || Node.Spec.PowerState == PowerStates.Stopped) ? "a pod that nobody asked for"
+                : creates == 1 && (deleting || Node.Spec.PowerState == PowerStates.Suspended || (Node.Spec.PowerState == PowerStates.Stopped && plan.Status.SavedState is null)) ? "a pod that nobody asked for"
+                : Stops(plan) && plan.Status.SavedState is not null && !deleting && !string.IsNullOrEmpty(_seen.Pod?.Spec.NodeName) && _seen.Pod?.Status.Phase == "Running" && !Outdated() ? "a guest was stopped before it had its memory back"
+                : Node.Status?.SavedState is not null && plan.Status.SavedState is null && _seen.Runner is null && _seen.Pod?.Status.Phase is not ("Succeeded" or "Failed") && Node.Spec.ResetRevision == Node.Status.ResetRevision ? "saved memory was given up unasked"
                 : plan.Intents.OfType<Intent.DeleteClaim>().Any() && _claimOnceBound && !claimAsked ? "a disk was deleted unasked"
                 : plan.Intents.OfType<Intent.DeleteClaim>().Any() && _seen.Pod is not null ? "a disk was deleted under a pod"
                 : plan.Intents.OfType<Intent.CreateClaim>().Any() && (_seen.Claim is not null || _diskOnce) ? "law 7: a fresh disk in place of one that was"
@@ -117,6 +119,9 @@ public sealed class NodePlannerWalks
             Carry(plan);
             return broken;
         }
+
+        /// <summary>The pod's runner image is not the installation's; it never got to start anything.</summary>
+        private bool Outdated() => _seen.Pod!.Metadata.Annotations[Annotations.StartHash] != NodeObjects.StartHash(Node, Given.Options, Node.Status?.SavedState);
 
         private static bool Stops(Plan<LabNodeStatus> plan) => plan.Intents.Any(i => i is Intent.DeletePod
             || (i is Intent.WishOfPod wish && wish.Annotations.TryGetValue(Annotations.PowerWish, out string? power) && power == PowerWishes.Off));
@@ -199,6 +204,7 @@ public sealed class NodePlannerWalks
         private void EndPod(V1Pod pod)
         {
             TerminationReport report = Given.Report(Pick(s_reasons), random.Next(2) == 0 ? null : TimeSpan.FromSeconds(random.Next(1, 2000)));
+            report = report.Reason == TerminationReasons.Suspended ? Given.SuspendedReport : report;
             V1Pod ended = Given.Ended(Given.Node(), report);
             ended.Metadata.Uid = pod.Metadata.Uid;
             ended.Metadata.DeletionTimestamp = pod.Metadata.DeletionTimestamp;

@@ -1,6 +1,7 @@
 using FsCheck;
 using FsCheck.Fluent;
 using SandLabX.Contract;
+using SandLabX.Runner.Posix;
 using SandLabX.Runner.Qemu;
 
 namespace SandLabX.Unit.Runner;
@@ -26,24 +27,82 @@ public class GuestLifeTests
     [Fact]
     public void A_guest_stands_and_goes_on_as_is_wished()
     {
-        Commands(s_running, new GuestEvent.PauseWished(true)).ShouldBe([GuestCommand.Pause]);
-        Commands(s_running, new GuestEvent.PauseWished(true), new GuestEvent.Stopped(), new GuestEvent.PauseWished(false)).ShouldBe([GuestCommand.Continue]);
-        After(s_running, new GuestEvent.PauseWished(true), new GuestEvent.Stopped()).Phase.ShouldBe(RunnerPhases.Paused);
+        Commands(s_running, new GuestEvent.PowerWished(PowerWishes.Paused)).ShouldBe([GuestCommand.Pause]);
+        Commands(s_running, new GuestEvent.PowerWished(PowerWishes.Paused), new GuestEvent.Stopped(), new GuestEvent.PowerWished(PowerWishes.Running)).ShouldBe([GuestCommand.Continue]);
+        After(s_running, new GuestEvent.PowerWished(PowerWishes.Paused), new GuestEvent.Stopped()).Phase.ShouldBe(RunnerPhases.Paused);
 
         // Whoever let it go on: it stands again. And one that was to stand from the first stands as soon as it runs.
-        Commands(s_running, new GuestEvent.PauseWished(true), new GuestEvent.Stopped(), new GuestEvent.Resumed()).ShouldBe([GuestCommand.Pause]);
-        (new GuestLife { PauseIsWished = true }).On(s_running).Commands.ShouldBe([GuestCommand.Pause]);
+        Commands(s_running, new GuestEvent.PowerWished(PowerWishes.Paused), new GuestEvent.Stopped(), new GuestEvent.Resumed()).ShouldBe([GuestCommand.Pause]);
+        (new GuestLife { Wish = PowerWishes.Paused }).On(s_running).Commands.ShouldBe([GuestCommand.Pause]);
     }
 
     [Fact]
     public void Room_on_a_full_claim_lets_no_guest_go_on_that_is_to_stand()
     {
-        GuestEvent[] paused = [s_running, s_full, new GuestEvent.Stopped(), new GuestEvent.PauseWished(true)];
+        GuestEvent[] paused = [s_running, s_full, new GuestEvent.Stopped(), new GuestEvent.PowerWished(PowerWishes.Paused)];
         Commands([.. paused, new GuestEvent.RoomFound()]).ShouldBeEmpty();
-        Commands([.. paused, new GuestEvent.RoomFound(), new GuestEvent.PauseWished(false)]).ShouldBe([GuestCommand.Continue]);
+        Commands([.. paused, new GuestEvent.RoomFound(), new GuestEvent.PowerWished(PowerWishes.Running)]).ShouldBe([GuestCommand.Continue]);
 
         // And a wish to go on makes no room.
-        Commands([.. paused, new GuestEvent.PauseWished(false)]).ShouldBeEmpty();
+        Commands([.. paused, new GuestEvent.PowerWished(PowerWishes.Running)]).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void A_guest_is_saved_while_it_stands_and_ends_once_its_state_is_kept()
+    {
+        GuestEvent wish = new GuestEvent.PowerWished(PowerWishes.Suspended);
+        GuestEvent received = new GuestEvent.StateReceived();
+        Commands(s_running, wish).ShouldBe([GuestCommand.Pause, GuestCommand.Save]);
+        Commands(s_running, new GuestEvent.Stopped(), wish).ShouldBe([GuestCommand.Save]);
+        Commands(wish, s_running).ShouldBe([GuestCommand.Pause, GuestCommand.Save]);
+        After(s_running, wish, new GuestEvent.Stopped()).Phase.ShouldBe(RunnerPhases.Saving);
+        Commands(s_running, wish, new GuestEvent.Stopped(), received).ShouldBe([GuestCommand.KeepState]);
+        Commands(s_running, wish, new GuestEvent.Stopped(), received, new GuestEvent.StateKept()).ShouldBe([GuestCommand.Quit]);
+        After(s_running, wish, new GuestEvent.Stopped(), received, new GuestEvent.StateKept()).End!.Reason.ShouldBe(TerminationReasons.Suspended);
+
+        // A guest that powered itself off at that moment is off; its state is nobody's.
+        Commands(s_running, wish, s_off, received).ShouldBeEmpty();
+
+        // Who is told to end while it saves ends by having saved, whatever the grace period.
+        GuestEvent[] told = [s_running, wish, new GuestEvent.Stopped(), s_stop, s_again, s_graceOver];
+        Commands(told).ShouldBeEmpty();
+        After([.. told, received, new GuestEvent.StateKept()]).End!.Reason.ShouldBe(TerminationReasons.Suspended);
+        After([.. told, new GuestEvent.SaveFailed("full")]).End!.Reason.ShouldBe(TerminationReasons.HostPowerOff);
+    }
+
+    [Fact]
+    public void A_guest_that_can_not_be_saved_goes_on_until_that_is_tried_again()
+    {
+        GuestEvent[] failed = [s_running, new GuestEvent.PowerWished(PowerWishes.Suspended), new GuestEvent.Stopped(), new GuestEvent.SaveFailed("full")];
+        Commands(failed).ShouldBe([GuestCommand.Continue]);
+        Commands([.. failed, new GuestEvent.Resumed()]).ShouldBeEmpty();
+        After([.. failed, new GuestEvent.Resumed()]).Phase.ShouldBe(RunnerPhases.Running);
+        Commands([.. failed, new GuestEvent.Resumed(), new GuestEvent.SaveAgain()]).ShouldBe([GuestCommand.Pause, GuestCommand.Save]);
+        After([.. failed, new GuestEvent.Resumed(), new GuestEvent.PowerWished(PowerWishes.Running)]).SaveError.ShouldBeNull();
+    }
+
+    [Fact]
+    public void A_suspended_guest_goes_on_only_after_its_state_counts_no_more()
+    {
+        GuestEvent waits = new GuestEvent.Connected("inmigrate");
+        GuestEvent loaded = new GuestEvent.StateLoaded();
+        var asleep = new GuestLife { IsLoading = true };
+        Run(asleep, waits).Commands.ShouldBe([GuestCommand.Load]);
+        Run(asleep, waits, loaded).Commands.ShouldBe([GuestCommand.ForgetState, GuestCommand.Continue]);
+        Run(asleep, waits, loaded, new GuestEvent.Resumed()).Life.Phase.ShouldBe(RunnerPhases.Running);
+
+        // A power button is of no use before.
+        Run(asleep, waits, s_stop, s_again).Commands.ShouldBeEmpty();
+        Run(asleep, waits, s_stop, loaded).Commands.ShouldBe([GuestCommand.ForgetState, GuestCommand.Continue, GuestCommand.PowerDown]);
+
+        // One that is to stand does not run for a moment first.
+        (GuestLife stands, IReadOnlyList<GuestCommand> commands) = Run(asleep with { Wish = PowerWishes.Paused }, waits, loaded);
+        (stands.Phase, commands.ShouldHaveSingleItem()).ShouldBe((RunnerPhases.Paused, GuestCommand.ForgetState));
+
+        // What can't be loaded is left as it is.
+        Run(asleep, waits, new GuestEvent.LoadFailed("damaged")).Life.End!.Reason.ShouldBe(TerminationReasons.SavedStateUnusable);
+        Run(asleep, waits, new GuestEvent.QemuEnded(1, "load of migration failed")).Life.End!.Reason.ShouldBe(TerminationReasons.SavedStateUnusable);
+        Run(asleep, waits, new GuestEvent.QemuEnded(137, "")).Life.End!.Reason.ShouldBe(TerminationReasons.QemuCrashed);
     }
 
     [Fact]
@@ -121,6 +180,17 @@ public class GuestLifeTests
         After(s_running, new GuestEvent.DiskError(Pauses: false, NoSpace: false, "Input/output error")).IoError.ShouldBeNull();
 
     [Fact]
+    public void A_QEMU_that_the_kernel_killed_for_its_memory_is_told_from_one_that_somebody_killed()
+    {
+        Reason(s_running, new GuestEvent.QemuEnded(137, "", OutOfMemory: true)).ShouldBe(TerminationReasons.OutOfMemory);
+        Reason(s_running, new GuestEvent.QemuEnded(137, "")).ShouldBe(TerminationReasons.QemuCrashed);
+        Reason(s_running, new GuestEvent.QemuEnded(1, "", OutOfMemory: true)).ShouldBe(TerminationReasons.QemuCrashed);
+        ControlGroup.Count("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n").ShouldBe(3);
+        ControlGroup.Count("low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 0\n").ShouldBe(1);
+        ControlGroup.Count("").ShouldBe(0);
+    }
+
+    [Fact]
     public void Resets_are_counted() => After(s_running, new GuestEvent.Reset(), new GuestEvent.Reset()).Resets.ShouldBe(2);
 
     /// <summary>Laws of any life: the first end stands, "quit" is said once, nothing follows QEMU's exit, and an exit is always an end with a reason.</summary>
@@ -131,10 +201,12 @@ public class GuestLifeTests
         [
             s_running, new GuestEvent.Connected("paused"), new GuestEvent.Stopped(), new GuestEvent.Resumed(), s_off, new GuestEvent.Shutdown(false, "host-qmp-quit"),
             new GuestEvent.Panicked(), new GuestEvent.Reset(), s_full, s_stop, s_again, s_graceOver, new GuestEvent.RoomFound(), new GuestEvent.QemuEnded(137, ""),
+            new GuestEvent.PowerWished(PowerWishes.Suspended), new GuestEvent.PowerWished(PowerWishes.Paused), new GuestEvent.PowerWished(PowerWishes.Running), new GuestEvent.StateReceived(),
+            new GuestEvent.StateKept(), new GuestEvent.SaveFailed("full"), new GuestEvent.SaveAgain(), new GuestEvent.Connected("inmigrate"), new GuestEvent.StateLoaded(), new GuestEvent.LoadFailed("bad"),
         ];
-        Prop.ForAll(Gen.Elements(all).ListOf().ToArbitrary(), events =>
+        Prop.ForAll(Gen.Elements(all).ListOf().ToArbitrary(), ArbMap.Default.ArbFor<bool>(), (events, resumes) =>
         {
-            var life = new GuestLife();
+            var life = new GuestLife { IsLoading = resumes };
             GuestEnd? firstEnd = null;
             int quits = 0;
             foreach (GuestEvent happened in events)
@@ -153,6 +225,9 @@ public class GuestLifeTests
     }
 
     private static GuestLife After(params GuestEvent[] events) => events.Aggregate(new GuestLife(), (life, e) => life.On(e).Life);
+
+    private static (GuestLife Life, IReadOnlyList<GuestCommand> Commands) Run(GuestLife from, params GuestEvent[] events) =>
+        events[..^1].Aggregate(from, (life, e) => life.On(e).Life).On(events[^1]);
 
     private static string? Reason(params GuestEvent[] events) => After(events).End?.Reason;
 

@@ -17,7 +17,11 @@ public class QmpMessageTests
 
     [Fact]
     public void A_refusal_is_an_error() =>
-        Parse("""{"error": {"class": "GenericError", "desc": "no"}}""").ShouldBe(new QmpMessage.Error("no"));
+        Parse("""{"id": "which", "error": {"class": "GenericError", "desc": "no"}}""").ShouldBe(new QmpMessage.Error("which", "no"));
+
+    [Fact]
+    public void A_migration_tells_how_far_it_is() =>
+        Parse("""{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "MIGRATION", "data": {"status": "completed"}}""").ShouldBe(new QmpMessage.Migration("completed"));
 
     [Fact]
     public void Events_become_what_happened()
