@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using DotNet.Testcontainers.Builders;
 using DotNet.Testcontainers.Configurations;
 using DotNet.Testcontainers.Images;
+using SandLabX.Integration.Cluster;
 
 namespace SandLabX.Integration.Runner;
 
@@ -65,11 +66,19 @@ public sealed class ContainerService : IAsyncLifetime
             """);
         (await PodmanAsync("load", "--quiet", "--input", Archive!)).ShouldContain(Reference!);
         _service = Start("system", "service", "--time=0", $"unix://{Socket}");
-        for (int tries = 0; !await ListensAsync(); tries++)
-        {
-            (_service.HasExited || tries > 300).ShouldBeFalse("Podman's service does not answer.");
-            await Task.Delay(50);
-        }
+        Task<string> errors = _service.StandardError.ReadToEndAsync();
+        _ = _service.StandardOutput.ReadToEndAsync();
+        await Eventually.BeTrueAsync(
+            async () =>
+            {
+                if (_service.HasExited)
+                {
+                    throw new InvalidOperationException($"Podman's service ended: {await errors}");
+                }
+
+                return await ListensAsync();
+            },
+            "Podman's service answers");
     }
 
     public async ValueTask DisposeAsync()

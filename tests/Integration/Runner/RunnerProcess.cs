@@ -232,8 +232,13 @@ internal sealed class RunnerProcess : IAsyncDisposable
 
     private async Task<string> DescribeAsync()
     {
-        string fate = Process.HasExited ? "It ended." : "It still runs.";
-        await Task.WhenAny(_saying, Task.Delay(TimeSpan.FromSeconds(1)));
+        string fate = "It still runs.";
+        if (Process.HasExited)
+        {
+            fate = "It ended.";
+            await _saying;
+        }
+
         lock (_said)
         {
             return $"{fate} Console: {Output}\nErrors: {_said}";
