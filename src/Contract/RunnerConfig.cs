@@ -20,6 +20,15 @@ public sealed record RunnerConfig
     /// <summary>Virtual size of the overlay in bytes; null takes the base image's. Smaller than the base's is refused; an overlay that is there grows to it and never shrinks.</summary>
     public long? DiskSizeBytes { get; init; }
 
+    /// <summary>What a disk that is made is called (<c>spec.disk.revision</c>); empty for <see cref="OverlayMarker.Initial"/>.</summary>
+    public string DiskRevision { get; init; } = "";
+
+    /// <summary>True when a disk of another revision is to give way: to the kept one of <see cref="DiskRevision"/> where there is one, else to a fresh one.</summary>
+    public bool Wipe { get; init; }
+
+    /// <summary>How many disks that gave way are kept; 0 deletes them once the new one is in place.</summary>
+    public int KeepWiped { get; init; } = 1;
+
     /// <summary>
     /// The reset that was asked for when the pod was made (<c>spec.resetRevision</c>). It counts as done where the guest boots anyway; where it was suspended
     /// under another one, its saved memory is discarded, as a reset would, and it boots.
@@ -156,4 +165,5 @@ public static class PowerWishes
 [JsonSerializable(typeof(ImageReport))]
 [JsonSerializable(typeof(OverlayMarker))]
 [JsonSerializable(typeof(SavedState))]
+[JsonSerializable(typeof(DiskSwap))]
 public sealed partial class ContractJson : JsonSerializerContext;

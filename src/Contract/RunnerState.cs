@@ -93,7 +93,30 @@ public sealed record AcceleratorReport(string Name, string Reason, string Messag
 /// <param name="VirtualSizeBytes">What the guest sees.</param>
 /// <param name="ActualSizeBytes">What the overlay takes on the claim.</param>
 /// <param name="Created">True when this start made it.</param>
-public sealed record DiskReport(long VirtualSizeBytes, long ActualSizeBytes, bool Created);
+public sealed record DiskReport(long VirtualSizeBytes, long ActualSizeBytes, bool Created)
+{
+    /// <summary>Which disk it is: the revision it was made as.</summary>
+    public string? Revision { get; init; }
+
+    /// <summary>When this start put the disk back to its base, or brought a kept one back; null when it did neither.</summary>
+    public DateTimeOffset? WipedAt { get; init; }
+
+    /// <summary>The disks that gave way and are kept, newest first; null when there are none.</summary>
+    public IReadOnlyList<KeptDisk>? Kept { get; init; }
+}
+
+/// <summary>A disk that gave way to another one.</summary>
+/// <param name="Revision">Its name: asking for it brings it back.</param>
+/// <param name="CreatedAt">When it was made, UTC.</param>
+/// <param name="ActualSizeBytes">What it takes on the claim.</param>
+public sealed record KeptDisk(string Revision, DateTimeOffset? CreatedAt, long ActualSizeBytes);
+
+/// <summary>
+/// The file <c>.node_&lt;id&gt;.swap.json</c>: one disk is giving way to another. Who finds it goes on from wherever it was cut off; all that is left to do is renames.
+/// </summary>
+/// <param name="Keep">The number under which the present disk is kept.</param>
+/// <param name="Restore">The number of the kept disk that takes its place; null for the one that was just made.</param>
+public sealed record DiskSwap(int Keep, int? Restore);
 
 /// <summary>Times of one start, UTC; each null until reached.</summary>
 public sealed record StartTimeline
@@ -153,4 +176,11 @@ public sealed record SavedState(
 /// <param name="BackingPath">Its base image's path.</param>
 /// <param name="BackingSha256">Its base image's SHA-256.</param>
 /// <param name="CreatedAt">When it was made, UTC.</param>
-public sealed record OverlayMarker(string DiskId, string Node, string BackingPath, string BackingSha256, DateTimeOffset CreatedAt);
+public sealed record OverlayMarker(string DiskId, string Node, string BackingPath, string BackingSha256, DateTimeOffset CreatedAt)
+{
+    /// <summary>The revision of a disk that was made without a name.</summary>
+    public const string Initial = "initial";
+
+    /// <summary>Which disk it is.</summary>
+    public string Revision { get; init; } = Initial;
+}

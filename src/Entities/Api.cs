@@ -50,7 +50,7 @@ public static class Annotations
     /// <summary>On an import's pod: a hash of what it was told, so that a corrected source replaces it.</summary>
     public const string ImportHash = Api.Group + "/import-hash";
 
-    /// <summary>On a LabNode's pod: what is wished of its guest (Running, Paused or Off). The kubelet shows it to the runner as a file.</summary>
+    /// <summary>On a LabNode's pod: what is wished of its guest (Running, Paused, Suspended or Off). The kubelet shows it to the runner as a file.</summary>
     public const string PowerWish = Api.Group + "/power";
 
     /// <summary>On a LabNode's pod: the reset that was asked for last. The kubelet shows it to the runner as a file.</summary>
@@ -58,6 +58,9 @@ public static class Annotations
 
     /// <summary>On a LabNode's pod: the restart that its start carried out.</summary>
     public const string RestartRevision = Api.Group + "/restart-revision";
+
+    /// <summary>On a LabNode's pod: the revision of the disk that it runs on.</summary>
+    public const string DiskRevision = Api.Group + "/disk-revision";
 
     /// <summary>On a LabNode's pod: a hash of what it took from the spec, so that a corrected spec replaces a pod that could not start.</summary>
     public const string StartHash = Api.Group + "/start-hash";

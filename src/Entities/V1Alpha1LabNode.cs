@@ -82,6 +82,20 @@ public sealed class LabNodeDisk
     [Length(1, 253)]
     public string? StorageClassName { get; set; }
 
+    /// <summary>
+    /// Any change of this string puts the disk back to its base image, once: a guest that runs is asked to power off first, and the disk that gives way is kept
+    /// under its own revision. The revision of a kept disk brings that one back. A disk that was made without one is called initial; taking the field away
+    /// changes nothing.
+    /// </summary>
+    [Length(0, 64)]
+    public string? Revision { get; set; }
+
+    /// <summary>How many disks that gave way are kept on the claim, the newest; with 0 they are deleted once the new one is in place.</summary>
+    [Default(1)]
+    [RangeMinimum(0)]
+    [RangeMaximum(5)]
+    public int KeepWiped { get; set; } = 1;
+
     /// <summary>What becomes of the claim when the LabNode is deleted. Retain keeps it, and a LabNode of the same name finds its disk again.</summary>
     [Default(ReclaimPolicies.Retain)]
     [AllowedValues(ReclaimPolicies.Retain, ReclaimPolicies.Delete)]
@@ -127,6 +141,9 @@ public sealed class LabNodeStatus
     /// <summary>When the guest last ceased to run.</summary>
     public DateTime? StoppedAt { get; set; }
 
+    /// <summary>When the disk was last put back to its base, or a kept one brought back.</summary>
+    public DateTime? WipedAt { get; set; }
+
     /// <summary>The restart that was last acted upon.</summary>
     public string? RestartRevision { get; set; }
 
@@ -161,6 +178,12 @@ public sealed class LabNodeDiskStatus
     /// <summary>What the overlay took on the claim at the last start or stop, in bytes.</summary>
     public long? ActualSizeBytes { get; set; }
 
+    /// <summary>Which disk it is: the revision it was made as.</summary>
+    public string? Revision { get; set; }
+
+    /// <summary>The disks that gave way and are kept, newest first.</summary>
+    public IList<LabNodeKeptDisk>? Kept { get; set; }
+
     /// <summary>When the overlay was first seen whole. From then on a missing overlay is an error, never a fresh disk.</summary>
     public DateTime? CreatedAt { get; set; }
 
@@ -182,6 +205,19 @@ public sealed class LabNodeSavedState
 
     /// <summary>The machine's memory in bytes, likewise.</summary>
     public long MemoryBytes { get; set; }
+}
+
+/// <summary>A disk that gave way to another.</summary>
+public sealed class LabNodeKeptDisk
+{
+    /// <summary>Its name: spec.disk.revision brings it back.</summary>
+    public string? Revision { get; set; }
+
+    /// <summary>When it was made.</summary>
+    public DateTime? CreatedAt { get; set; }
+
+    /// <summary>What it takes on the claim, in bytes.</summary>
+    public long? ActualSizeBytes { get; set; }
 }
 
 /// <summary>What an overlay is based on.</summary>

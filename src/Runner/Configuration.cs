@@ -24,6 +24,8 @@ internal static class Configuration
         Check(config.MemoryBytes >= MinMemory && config.MemoryBytes % (1024 * 1024) == 0, "memoryBytes", $"{config.MemoryBytes}", "a multiple of 1 MiB, at least 16 MiB");
         Check(config.Accelerator is Accelerators.Auto or Accelerators.Kvm or Accelerators.Tcg, "accelerator", config.Accelerator, "Auto, KVM or TCG");
         Check(config.GracePeriodSeconds >= 0, "gracePeriodSeconds", $"{config.GracePeriodSeconds}", "0 or more");
+        Check(config.DiskRevision.Length > 0 || !config.Wipe, "diskRevision", config.DiskRevision, "the name of the disk that is asked for");
+        Check(config.KeepWiped >= 0, "keepWiped", $"{config.KeepWiped}", "0 or more");
         Check(config.DiskSizeBytes is null or > 0, "diskSizeBytes", $"{config.DiskSizeBytes}", "more than 0");
         return config with { DiskSizeBytes = config.DiskSizeBytes is { } size ? (size + 511) / 512 * 512 : null };
     }

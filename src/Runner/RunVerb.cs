@@ -33,7 +33,7 @@ internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, 
         {
             // The guest goes on as the machine that it was, on the disk that it had.
             Log.Line("resume", ("saved", $"{saved.At:u}"), ("bytes", $"{saved.Bytes}"));
-            config = config with { Accelerator = saved.Accelerator, DiskSizeBytes = null, OverlayExpected = true };
+            config = config with { Accelerator = saved.Accelerator, DiskSizeBytes = null, OverlayExpected = true, DiskRevision = "", Wipe = false };
         }
 
         // At the same time as the disk: where KVM works, the test is free.

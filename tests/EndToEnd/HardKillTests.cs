@@ -185,7 +185,7 @@ public sealed class HardKillTests(Space space, ITestOutputHelper output) : Scena
         public async Task RecoveredAsync(Space space, ITestOutputHelper output)
         {
             V1Alpha1LabNode node = await space.AwaitNodeAsync(
-                guest.Node, n => n.Status?.Phase == NodePhases.Running && n.Status.Pod?.Uid is { } uid && uid != _podUid, "runs again, in another pod", 90);
+                guest.Node, n => n.Status?.Phase == NodePhases.Running && n.Status.Pod?.Uid is { } uid && uid != _podUid, "runs again, in another pod");
             await guest.ReadyAsync();
             long promised = Synced;
             long there = await guest.CheckAsync(Records);

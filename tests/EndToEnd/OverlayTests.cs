@@ -36,7 +36,7 @@ public sealed class OverlayTests(Space space, ITestOutputHelper output) : Scenar
     public async Task A_new_overlay_takes_next_to_nothing_whatever_its_size(string name, string disk, long mebibytes)
     {
         await Space.NodeAsync(name, disk: disk);
-        V1Alpha1LabNode node = await Space.AwaitNodeAsync(name, n => n.Status?.Phase == NodePhases.Running && n.Status.Disk?.ActualSizeBytes is not null, "runs, and its runner told of its disk", 90);
+        V1Alpha1LabNode node = await Space.AwaitNodeAsync(name, n => n.Status?.Phase == NodePhases.Running && n.Status.Disk?.ActualSizeBytes is not null, "runs, and its runner told of its disk");
         node.Status!.Disk!.VirtualSizeBytes.ShouldBe(mebibytes * Quantities.MiB);
         node.Status.Disk.ActualSizeBytes!.Value.ShouldBeLessThan(Quantities.MiB);
         Output.WriteLine($"{name}: {node.Status.Disk.ActualSizeBytes} bytes of {node.Status.Disk.VirtualSizeBytes}, made and checked in {(node.Status.Timeline!.DiskReady - node.Status.Timeline.RunnerStarted)!.Value.TotalMilliseconds} ms");

@@ -58,7 +58,7 @@ public sealed class PowerTests(Space space, ITestOutputHelper output) : Scenario
         (saved.Cpus, saved.MemoryBytes).ShouldBe((1, 128L << 20));
         saved.SizeBytes!.Value.ShouldBeGreaterThan(32L << 20);
         node.Status.Terminations!.ShouldHaveSingleItem().Reason.ShouldBe("Suspended");
-        await Space.GoneAsync("pod", "labnode-sleep", 180);
+        await Space.GoneAsync("pod", "labnode-sleep");
 
         // A machine of another size is for the next boot; the guest wakes up as what it was.
         await Space.PatchNodeAsync("sleep", """{"spec": {"memory": "160Mi", "powerState": "Running"} }""");
@@ -73,10 +73,34 @@ public sealed class PowerTests(Space space, ITestOutputHelper output) : Scenario
         await Space.PowerAsync("sleep", PowerStates.Suspended);
         await Space.AwaitPhaseAsync("sleep", NodePhases.Suspended);
         await Space.PowerAsync("sleep", PowerStates.Stopped);
-        node = await Space.AwaitPhaseAsync("sleep", NodePhases.Stopped, 240);
+        node = await Space.AwaitPhaseAsync("sleep", NodePhases.Stopped);
         node.Status!.Terminations![0].Reason.ShouldBe("HostShutdown");
         node.Status.Terminations[0].Console!.ShouldContain("POWEROFF boot=1");
         (node.Status.Restarts?.Count ?? 0).ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_wiped_disk_is_back_at_its_base_and_the_former_one_comes_back_by_its_name()
+    {
+        await Space.NodeAsync("wipe");
+        Guest guest = await Space.RunningGuestAsync("wipe");
+        await guest.OkAsync("write lesson one");
+
+        await Space.PatchNodeAsync("wipe", """{"spec": {"disk": {"revision": "lesson-2"} } }""");
+        V1Alpha1LabNode node = await Space.AwaitNodeAsync("wipe", n => n.Status is { Phase: NodePhases.Running, Disk.Revision: "lesson-2" }, "it runs on another disk");
+        node.Status!.WipedAt.ShouldNotBeNull();
+        node.Status.Disk!.Kept!.ShouldHaveSingleItem().Revision.ShouldBe("initial");
+        node.Status.Terminations!.ShouldHaveSingleItem().Reason.ShouldBe("HostShutdown");
+        (node.Status.Restarts?.Count ?? 0).ShouldBe(0);
+        await guest.ReadyAsync(boot: 1);
+        (await guest.AskAsync("read lesson")).ShouldStartWith("ERR");
+        (await Space.EventsAsync("LabNode", "wipe")).Count(e => e.Reason == "Wiped").ShouldBe(1);
+
+        await Space.PatchNodeAsync("wipe", """{"spec": {"disk": {"revision": "initial"} } }""");
+        node = await Space.AwaitNodeAsync("wipe", n => n.Status is { Phase: NodePhases.Running, Disk.Revision: "initial" }, "the first disk is back");
+        node.Status!.Disk!.Kept!.ShouldHaveSingleItem().Revision.ShouldBe("lesson-2");
+        await guest.ReadyAsync(boot: 2);
+        (await guest.OkAsync("read lesson")).ShouldBe("one");
     }
 
     [Fact]
@@ -114,7 +138,7 @@ public sealed class PowerTests(Space space, ITestOutputHelper output) : Scenario
         (node.Status!.Phase, node.Status.Pod!.Uid).ShouldBe((NodePhases.Running, pod));
 
         await Space.PatchNodeAsync("restart", """{"spec": {"restartRevision": "1"} }""");
-        node = await Space.AwaitNodeAsync("restart", n => n.Status?.Phase == NodePhases.Running && n.Status.Pod?.Uid != pod, "it runs in another pod", 90);
+        node = await Space.AwaitNodeAsync("restart", n => n.Status?.Phase == NodePhases.Running && n.Status.Pod?.Uid != pod, "it runs in another pod");
         Space.Condition(node, ConditionTypes.RestartRequired)!.Status.ShouldBe("False");
         node.Status!.RestartRevision.ShouldBe("1");
         node.Status.Terminations!.ShouldHaveSingleItem().Reason.ShouldBe("HostShutdown");

@@ -22,7 +22,7 @@ public sealed class QuotaTests(Space space, ITestOutputHelper output) : Scenario
         (await Space.PodNowAsync("poor")).ShouldBeNull();
 
         await QuotaAsync("4Gi");
-        node = await Space.AwaitPhaseAsync("poor", NodePhases.Running, 90);
+        node = await Space.AwaitPhaseAsync("poor", NodePhases.Running);
         (node.Status!.Restarts?.Count ?? 0).ShouldBe(0);
         (await Space.EventsAsync("LabNode", "poor")).Count(e => e.Reason == "RefusedByServer").ShouldBe(1, "one trouble, one event");
     }

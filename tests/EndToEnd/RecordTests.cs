@@ -49,7 +49,7 @@ public sealed class RecordTests(Space space, ITestOutputHelper output) : Scenari
             await Lab.KubectlOkAsync("-n", Lab.OperatorNamespace, "scale", Lab.OperatorDeployment, "--replicas=1");
         }
 
-        V1Alpha1LabNode node = await Space.AwaitPhaseAsync("told", NodePhases.Stopped, 90);
+        V1Alpha1LabNode node = await Space.AwaitPhaseAsync("told", NodePhases.Stopped);
         node.Status!.Terminations!.ShouldHaveSingleItem().Reason.ShouldBe("HostShutdown");
         await Space.AwaitPhaseAsync("meanwhile", NodePhases.Running);
         (await Space.NodeNowAsync("ended"))!.Status!.Phase.ShouldBe(NodePhases.Stopped);
@@ -71,7 +71,7 @@ public sealed class RecordTests(Space space, ITestOutputHelper output) : Scenari
         await WhileTheOperatorGoesAsync("start", n => Space.NodeAsync(n));
         foreach (string name in names)
         {
-            await Space.AwaitPhaseAsync(name, NodePhases.Running, 90);
+            await Space.AwaitPhaseAsync(name, NodePhases.Running);
         }
 
         // No sleeping until all settled: what the guest says proves that it runs on a whole disk of its own, for the first time.
@@ -90,16 +90,14 @@ public sealed class RecordTests(Space space, ITestOutputHelper output) : Scenari
         await WhileTheOperatorGoesAsync("stop", n => Space.PowerAsync(n, PowerStates.Stopped));
         foreach (string name in names)
         {
-            V1Alpha1LabNode node = await Space.AwaitPhaseAsync(name, NodePhases.Stopped, 90);
+            V1Alpha1LabNode node = await Space.AwaitPhaseAsync(name, NodePhases.Stopped);
             LabNodeTermination end = node.Status!.Terminations!.ShouldHaveSingleItem();
 
             // Whoever was away: the pod stayed until its guest's last word was on record.
             end.Reason.ShouldBe("HostShutdown", end.Message);
             end.Console.ShouldNotBeNull().ShouldContain("SANDLABX-TINY POWEROFF boot=1");
             (node.Status.Restarts?.Count ?? 0).ShouldBe(0, name);
-
-            // A kubelet of 1.20 at times leaves the sandbox of an ended pod to its garbage collection, once a minute, and keeps the pod until then.
-            await Space.GoneAsync("pod", "labnode-" + name, 180);
+            await Space.GoneAsync("pod", "labnode-" + name);
         }
 
         await Lab.OperatorReadyAsync();

@@ -29,7 +29,7 @@ public sealed class RestartTests(Space space, ITestOutputHelper output) : Scenar
         {
             V1Alpha1LabNode was = before[name];
             V1Alpha1LabNode node = await Space.AwaitNodeAsync(
-                name, n => n.Status?.Phase == NodePhases.Running && n.Status.Pod?.Uid != was.Status!.Pod!.Uid, "runs again, in another pod", 180);
+                name, n => n.Status?.Phase == NodePhases.Running && n.Status.Pod?.Uid != was.Status!.Pod!.Uid, "runs again, in another pod");
             var guest = new Guest(Space, name);
             await guest.ReadyAsync(boot: 2);
             (await guest.OkAsync("read marker")).ShouldBe($"of {name}");

@@ -167,7 +167,8 @@ internal sealed class NodeDraft
         Status.StoppedAt = end.At;
         LabNodeSpec spec = Seen.Node.Spec;
         bool asked = spec.PowerState is PowerStates.Stopped or PowerStates.Suspended || end.Reason == TerminationReasons.Suspended || Seen.Node.Metadata.DeletionTimestamp is not null
-            || (ended is not null && (NodeObjects.WasToldToPowerOff(ended) || !NodeObjects.WasMadeFor(ended, Annotations.RestartRevision, spec.RestartRevision)));
+            || (ended is not null && (NodeObjects.WasToldToPowerOff(ended) || !NodeObjects.WasMadeFor(ended, Annotations.RestartRevision, spec.RestartRevision)
+                || (WipeIsAsked && !NodeObjects.WasMadeFor(ended, Annotations.DiskRevision, spec.Disk.Revision))));
         string reason = end.Reason!;
         bool bad = reason is not (TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.Suspended);
         Do(new Intent.Announce(bad, reason, end.Message!));
@@ -260,6 +261,9 @@ internal sealed class NodeDraft
         }
     }
 
+    /// <summary>Another disk is asked for than the one that is there. A disk that nobody has called anything yet takes the spec's name.</summary>
+    public bool WipeIsAsked => Seen.Node.Spec.Disk.Revision is { Length: > 0 } wish && Status.Disk?.Revision is { } present && present != wish;
+
     /// <summary>The guest is resumed: its pod is on the way, and what was saved still counts.</summary>
     public bool IsResumed(V1Pod pod) => Status.SavedState is not null && Status.Pod?.Uid != pod.Metadata.Uid;
 
@@ -302,7 +306,7 @@ internal sealed class NodeDraft
     }
 
     private static readonly ImmutableHashSet<string> s_steps =
-        ["Pending", "Starting", "StoppingGuest", "GuestEnding", "DeletingClaim", "Released", "ImageNotReady", "VolumePending", "ReplacingClaim", "ReplacingPod", "Restarting", "Pausing", "Resuming", "Suspending"];
+        ["Pending", "Starting", "StoppingGuest", "GuestEnding", "DeletingClaim", "Released", "ImageNotReady", "VolumePending", "ReplacingClaim", "ReplacingPod", "Restarting", "Pausing", "Resuming", "Suspending", "Wiping"];
 
     private TerminationReport? LastWordOf(string podUid) => Seen.LastWord is { } word && word.PodUid == podUid ? word.Report : null;
 
@@ -330,6 +334,19 @@ internal sealed class NodeDraft
         {
             known.CreatedAt ??= NodeEnds.Instant(timeline?.DiskReady?.UtcDateTime ?? Now.UtcDateTime);
             known.VirtualSizeBytes = disk.VirtualSizeBytes;
+            known.Revision = disk.Revision ?? known.Revision;
+            known.Kept = disk.Kept?.Select(kept => new LabNodeKeptDisk
+            {
+                Revision = kept.Revision,
+                CreatedAt = NodeEnds.Instant(kept.CreatedAt?.UtcDateTime),
+                ActualSizeBytes = kept.ActualSizeBytes,
+            }).ToList();
+            if (NodeEnds.Instant(disk.WipedAt?.UtcDateTime) is { } wipedAt && wipedAt != Status.WipedAt)
+            {
+                Status.WipedAt = wipedAt;
+                Do(new Intent.Announce(false, "Wiped", $"The guest has disk {known.Revision}; kept: {(known.Kept is null ? "none" : string.Join(", ", known.Kept.Select(kept => kept.Revision)))}."));
+            }
+
             // The overlay grows all the time; it is noted at a start and at an end, so that an idle node writes nothing.
             if (_before.Phase != NodePhases.Running || NodeEnds.RunnerStatus(pod)?.State?.Terminated is not null)
             {

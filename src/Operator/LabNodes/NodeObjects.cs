@@ -113,24 +113,24 @@ public static class NodeObjects
     /// <param name="node">The LabNode; its memory was checked to be a quantity.</param>
     /// <param name="claim">Its claim, with the annotations that say what the disk is.</param>
     /// <param name="diskBytes">The size a new overlay gets; null for the image's.</param>
-    /// <param name="overlayExpected">True when the disk is known to have been made.</param>
-    /// <param name="saved">What the guest is resumed from; null when it boots.</param>
-    /// <param name="restartRevision">The restart that this start counts as.</param>
+    /// <param name="start">What kind of start it is.</param>
     /// <param name="options">The installation's choices.</param>
-    public static V1Pod Pod(
-        V1Alpha1LabNode node, V1PersistentVolumeClaim claim, long? diskBytes, bool overlayExpected, LabNodeSavedState? saved, string? restartRevision, OperatorOptions options)
+    public static V1Pod Pod(V1Alpha1LabNode node, V1PersistentVolumeClaim claim, long? diskBytes, NodeStart start, OperatorOptions options)
     {
         IDictionary<string, string> disk = claim.Metadata.Annotations;
         string imageDirectory = $"{ContractNames.ImageDirectory}/{disk[Annotations.BackingImage]}";
-        long memory = Memory(node, saved);
-        int cpus = Cpus(node, saved);
+        long memory = Memory(node, start.Resumes);
+        int cpus = Cpus(node, start.Resumes);
         var config = new RunnerConfig
         {
             Node = $"{node.Metadata.NamespaceProperty}/{node.Metadata.Name}",
             DiskId = disk[Annotations.DiskId],
             OverlayPath = OverlayPath(disk[Annotations.DiskId]),
-            OverlayExpected = overlayExpected,
+            OverlayExpected = start.DiskExpected,
             DiskSizeBytes = diskBytes,
+            DiskRevision = start.DiskRevision ?? "",
+            Wipe = start.Wipe,
+            KeepWiped = node.Spec.Disk.KeepWiped,
             ResetRevision = node.Spec.ResetRevision ?? "",
             BackingPath = $"{imageDirectory}/{ContractNames.ImageFile}",
             BackingSha256 = disk[Annotations.BackingSha256],
@@ -149,8 +149,9 @@ public static class NodeObjects
             node.Spec.GracePeriodSeconds + FlushSeconds);
         var notes = new Dictionary<string, string>(Wishes(node.Spec))
         {
-            [Annotations.StartHash] = StartHash(node, options, saved),
-            [Annotations.RestartRevision] = restartRevision ?? "",
+            [Annotations.StartHash] = StartHash(node, options, start.Resumes),
+            [Annotations.RestartRevision] = start.RestartRevision ?? "",
+            [Annotations.DiskRevision] = start.DiskRevision ?? "",
         };
         pod.Metadata = new V1ObjectMeta
         {

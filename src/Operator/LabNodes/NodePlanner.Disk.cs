@@ -188,13 +188,20 @@ public static partial class NodePlanner
                 draft.Seen.Node,
                 claim,
                 draft.DiskBytesOn(claim),
-                draft.Status.Disk?.CreatedAt is not null,
-                draft.Status.SavedState,
-                draft.Status.RestartRevision,
+                KindOfStart(draft),
                 draft.Options)));
         }
 
         GrowClaim(draft);
+    }
+
+    /// <summary>A guest that is resumed finds all as it was; what was asked for meanwhile follows once it runs.</summary>
+    private static NodeStart KindOfStart(NodeDraft draft)
+    {
+        LabNodeStatus status = draft.Status;
+        bool wipe = status.SavedState is null && draft.WipeIsAsked;
+        string? revision = wipe || (status.SavedState is null && status.Disk?.Revision is null) ? draft.Seen.Node.Spec.Disk.Revision : status.Disk?.Revision;
+        return new NodeStart(status.Disk?.CreatedAt is not null, status.SavedState, status.RestartRevision, revision, wipe);
     }
 
     /// <summary>A claim follows a larger disk.size; the API server refuses it where the storage class can't.</summary>

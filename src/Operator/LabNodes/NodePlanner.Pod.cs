@@ -34,8 +34,9 @@ public static partial class NodePlanner
             return;
         }
 
+        // What the runner told may be what makes it due.
         Watch(draft, pod);
-        if (resumed && !draft.IsResumed(pod))
+        if (!draft.IsResumed(pod))
         {
             Stop(draft, pod);
         }
@@ -63,6 +64,8 @@ public static partial class NodePlanner
         return spec.PowerState == PowerStates.Stopped ? ("StoppingGuest", $"The guest is asked to power off; {grace}.")
             : !NodeObjects.WasMadeFor(pod, Annotations.RestartRevision, spec.RestartRevision)
                 ? ("Restarting", $"spec.restartRevision changed: the guest is asked to power off and starts again; {grace}.")
+            : draft.WipeIsAsked && !NodeObjects.WasMadeFor(pod, Annotations.DiskRevision, spec.Disk.Revision)
+                ? ("Wiping", $"spec.disk.revision changed: the guest is asked to power off and starts on another disk; {grace}. The present disk, {draft.Status.Disk?.Revision}, {(spec.Disk.KeepWiped > 0 ? "is kept" : "is deleted then, as spec.disk.keepWiped asks")}.")
             : pod.Metadata.DeletionTimestamp is not null ? ("StoppingGuest", "Something else deleted the pod; what the spec asks for goes on when it is gone.")
             : NodeObjects.WasToldToPowerOff(pod) ? ("StoppingGuest", "The guest was asked to power off; what the spec asks for goes on when it has.")
             : null;

@@ -15,25 +15,69 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
     // Reads all tables: 5 MiB of them for a full disk of 20 GiB. A check that takes longer is given up, not the start.
     private static readonly TimeSpan s_checkLimit = TimeSpan.FromSeconds(60);
 
+    private DateTimeOffset? _wipedAt;
+
     /// <summary>Sees to the disk. Null when another process has it open.</summary>
     /// <exception cref="RunnerEndException">There is something about the disk that a person must decide on.</exception>
     internal async Task<DiskReport?> PrepareAsync(CancellationToken stop)
     {
+        var history = new DiskHistory(config);
+        history.Finish();
         FinishInterrupted();
-        DiskFindings found = Look();
-        return found.OverlayBytes is null ? await MakeAsync(found, stop).ConfigureAwait(false) : await CheckAsync(found, stop).ConfigureAwait(false);
+        DiskFindings found = Look(config.OverlayPath, OverlayNames.Marker(config));
+        if (config.Wipe && found.Marker?.Revision != config.DiskRevision)
+        {
+            await SwapAsync(history, found, stop).ConfigureAwait(false);
+            _wipedAt = clock.GetUtcNow();
+            found = Look(config.OverlayPath, OverlayNames.Marker(config));
+        }
+        else if (config.DiskRevision.Length > 0 && found is { OverlayBytes: not null, Marker: { } marker } && marker.Revision != config.DiskRevision)
+        {
+            // A LabNode that finds a disk calls it as its spec does: only a change asks for another disk.
+            found = found with { Marker = marker with { Revision = config.DiskRevision } };
+            Files.WriteJson(OverlayNames.NewMarker(config), found.Marker, ContractJson.Default.OverlayMarker);
+            File.Move(OverlayNames.NewMarker(config), OverlayNames.Marker(config), overwrite: true);
+            Files.SyncFolder(OverlayNames.Folder(config));
+        }
+
+        history.Prune();
+        DiskReport? report = await MakeOrCheckAsync(found, stop).ConfigureAwait(false);
+        return report is null ? null : report with { Revision = found.Marker?.Revision ?? Revision, WipedAt = _wipedAt, Kept = history.Report() };
+    }
+
+    private string Revision => config.DiskRevision.Length > 0 ? config.DiskRevision : OverlayMarker.Initial;
+
+    private async Task<DiskReport?> MakeOrCheckAsync(DiskFindings found, CancellationToken stop) =>
+        found.OverlayBytes is null ? await MakeAsync(found, stop).ConfigureAwait(false) : await CheckAsync(found, stop).ConfigureAwait(false);
+
+    /// <summary>Lets the present disk give way. Nothing is touched before the base is known to be there and the other disk to be whole.</summary>
+    private async Task SwapAsync(DiskHistory history, DiskFindings found, CancellationToken stop)
+    {
+        Refuse(OverlayVerdicts.JudgeBase(config, found));
+        int? restore = history.Find(config.DiskRevision);
+        if (restore is { } number)
+        {
+            Refuse(OverlayVerdicts.JudgeFound(config, Look(OverlayNames.Kept(config, number), OverlayNames.KeptMarker(config, number))));
+        }
+        else
+        {
+            await DraftAsync(found, stop).ConfigureAwait(false);
+        }
+
+        Log.Line("disk.swap", ("from", found.Marker?.Revision ?? "unknown"), ("to", config.DiskRevision), ("restored", restore is null ? "no" : "yes"));
+        history.Swap(restore);
     }
 
     /// <summary>Looks at the files; changes nothing.</summary>
-    private DiskFindings Look()
+    private DiskFindings Look(string path, string marker)
     {
-        var overlay = new FileInfo(config.OverlayPath);
+        var overlay = new FileInfo(path);
         bool baseExists = File.Exists(config.BackingPath);
         string report = Path.Combine(Path.GetDirectoryName(config.BackingPath) ?? "/", ContractNames.ImageReportFile);
         return new DiskFindings(
-            overlay.Exists ? Qcow2Header.Parse(Qcow2Header.ReadStart(config.OverlayPath)) : null,
+            overlay.Exists ? Qcow2Header.Parse(Qcow2Header.ReadStart(path)) : null,
             overlay.Exists ? overlay.Length : null,
-            Files.ReadJson(OverlayNames.Marker(config), ContractJson.Default.OverlayMarker),
+            Files.ReadJson(marker, ContractJson.Default.OverlayMarker),
             baseExists ? Qcow2Header.Parse(Qcow2Header.ReadStart(config.BackingPath)) : null,
             baseExists,
             Files.ReadJson(report, ContractJson.Default.ImageReport));
@@ -45,7 +89,8 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
     /// </summary>
     private void FinishInterrupted()
     {
-        if (File.Exists(OverlayNames.NewMarker(config)) && File.Exists(config.OverlayPath) && !File.Exists(OverlayNames.Marker(config)))
+        bool wasNamed = File.Exists(config.OverlayPath) && !File.Exists(OverlayNames.NewOverlay(config));
+        if (wasNamed && File.Exists(OverlayNames.NewMarker(config)) && !File.Exists(OverlayNames.Marker(config)))
         {
             File.Move(OverlayNames.NewMarker(config), OverlayNames.Marker(config));
             Files.SyncFolder(OverlayNames.Folder(config));
@@ -60,6 +105,20 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
         // A marker that can't be read was written by someone: as good a sign of a former disk as one that can.
         bool marked = found.Marker is not null || File.Exists(OverlayNames.Marker(config));
         Refuse(OverlayVerdicts.JudgeNew(marked ? config with { OverlayExpected = true } : config, found));
+        long size = await DraftAsync(found, stop).ConfigureAwait(false);
+
+        // The marker is whole on the disk before the overlay gets its name, and gets its own after: whatever is cut off between, the
+        // next start either finds no disk at all or a disk with its marker (see FinishInterrupted).
+        File.Move(OverlayNames.NewOverlay(config), config.OverlayPath);
+        Files.SyncFolder(OverlayNames.Folder(config));
+        File.Move(OverlayNames.NewMarker(config), OverlayNames.Marker(config));
+        Files.SyncFolder(OverlayNames.Folder(config));
+        return new DiskReport(size, Files.AllocatedBytes(config.OverlayPath), Created: true);
+    }
+
+    /// <summary>Makes a fresh disk and its marker, whole and synced, under names that count for nothing; gives its virtual size.</summary>
+    private async Task<long> DraftAsync(DiskFindings found, CancellationToken stop)
+    {
         long size = config.DiskSizeBytes ?? found.Base!.VirtualSizeBytes;
         string draft = OverlayNames.NewOverlay(config);
         ToolResult made = await tool.RunAsync(QemuImg.Create(draft, config.BackingPath, size), s_createLimit, stop).ConfigureAwait(false);
@@ -71,20 +130,14 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
                 : new RunnerEndException(TerminationReasons.InternalError, $"qemu-img create of {config.OverlayPath} failed: {OverlayVerdicts.OneLine(made.Errors)}");
         }
 
-        var marker = new OverlayMarker(config.DiskId, config.Node, config.BackingPath, config.BackingSha256, clock.GetUtcNow());
+        var marker = new OverlayMarker(config.DiskId, config.Node, config.BackingPath, config.BackingSha256, clock.GetUtcNow()) { Revision = Revision };
         DiskFindings draftFound = found with { Overlay = Qcow2Header.Parse(Qcow2Header.ReadStart(draft)), OverlayBytes = new FileInfo(draft).Length, Marker = marker };
         Refuse(OverlayVerdicts.JudgeFound(config, draftFound));
 
-        // The marker is whole on the disk before the overlay gets its name, and gets its own after: whatever is cut off between, the
-        // next start either finds no disk at all or a disk with its marker (see FinishInterrupted).
         Files.Sync(draft);
         Files.WriteJson(OverlayNames.NewMarker(config), marker, ContractJson.Default.OverlayMarker);
         Files.SyncFolder(OverlayNames.Folder(config));
-        File.Move(draft, config.OverlayPath);
-        Files.SyncFolder(OverlayNames.Folder(config));
-        File.Move(OverlayNames.NewMarker(config), OverlayNames.Marker(config));
-        Files.SyncFolder(OverlayNames.Folder(config));
-        return new DiskReport(draftFound.Overlay!.VirtualSizeBytes, Files.AllocatedBytes(config.OverlayPath), Created: true);
+        return draftFound.Overlay!.VirtualSizeBytes;
     }
 
     private async Task<DiskReport?> CheckAsync(DiskFindings found, CancellationToken stop)

@@ -29,6 +29,15 @@ internal static class OverlayNames
     /// <summary>What is said of it, in the making.</summary>
     internal static string NewStateMarker(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.state.json.new");
 
+    /// <summary>A disk that gave way.</summary>
+    internal static string Kept(RunnerConfig config, int number) => Path.Combine(Folder(config), $"node_{config.DiskId}.kept-{number}.qcow2");
+
+    /// <summary>Its marker.</summary>
+    internal static string KeptMarker(RunnerConfig config, int number) => Path.ChangeExtension(Kept(config, number), ".json");
+
+    /// <summary>Says that one disk is giving way to another.</summary>
+    internal static string Swap(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.swap.json");
+
     /// <summary>The folder of them all.</summary>
     internal static string Folder(RunnerConfig config) => Path.GetDirectoryName(config.OverlayPath) ?? "/";
 }

@@ -6,11 +6,17 @@ namespace SandLabX.EndToEnd.Support;
 /// <summary>Waits for what must come to be: looks often, and gives up at a deadline with what it saw last.</summary>
 internal static class Eventually
 {
+    /// <summary>
+    /// How long a condition may take before a test fails, in seconds; nobody waits longer than it takes. A kubelet of 1.20 at times leaves the sandbox of an
+    /// ended pod to its garbage collection, once a minute, and the pod's name is taken until then: two of those, and a start.
+    /// </summary>
+    public const double Patience = 180;
+
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(200);
 
     /// <summary>Looks until <paramref name="holds"/>; gives what was seen then.</summary>
     public static async Task<T> SeesAsync<T>(
-        string what, Func<Task<T>> look, Func<T, bool> holds, double seconds = 60, Func<T, string>? describe = null)
+        string what, Func<Task<T>> look, Func<T, bool> holds, double seconds = Patience, Func<T, string>? describe = null)
     {
         long began = Stopwatch.GetTimestamp();
         string last = "nothing";
@@ -41,6 +47,6 @@ internal static class Eventually
     }
 
     /// <summary>Tries until a command ends well; gives its output.</summary>
-    public static async Task<string> SucceedsAsync(string what, Func<Task<Outcome>> command, double seconds = 60) =>
+    public static async Task<string> SucceedsAsync(string what, Func<Task<Outcome>> command, double seconds = Patience) =>
         (await SeesAsync(what, command, o => o.Code == 0, seconds)).Output;
 }

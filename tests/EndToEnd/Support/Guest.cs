@@ -10,7 +10,7 @@ internal sealed class Guest(Space space, string node)
     public string Node => node;
 
     /// <summary>Waits until the guest says that it is ready; <paramref name="boot"/> asks for a certain boot of its disk.</summary>
-    public async Task ReadyAsync(int? boot = null, double seconds = 60)
+    public async Task ReadyAsync(int? boot = null, double seconds = Eventually.Patience)
     {
         string line = boot is { } n ? $"SANDLABX-TINY READY boot={n.ToString(CultureInfo.InvariantCulture)} " : "SANDLABX-TINY READY boot=";
         await Eventually.SucceedsAsync(

@@ -106,19 +106,19 @@ public sealed class Space : IAsyncLifetime
 
     internal Task PowerAsync(string name, string state) => PatchNodeAsync(name, $$"""{"spec": {"powerState": "{{state}}"} }""");
 
-    internal async Task<V1Alpha1LabNode> AwaitNodeAsync(string name, Func<V1Alpha1LabNode, bool> holds, string what, double seconds = 60) =>
+    internal async Task<V1Alpha1LabNode> AwaitNodeAsync(string name, Func<V1Alpha1LabNode, bool> holds, string what, double seconds = Eventually.Patience) =>
         (await Eventually.SeesAsync($"LabNode {name}: {what}", () => NodeNowAsync(name), n => n is not null && holds(n), seconds, Describe))!;
 
     /// <summary>Waits for a phase that answers the present spec.</summary>
-    internal Task<V1Alpha1LabNode> AwaitPhaseAsync(string name, string phase, double seconds = 60) =>
+    internal Task<V1Alpha1LabNode> AwaitPhaseAsync(string name, string phase, double seconds = Eventually.Patience) =>
         AwaitNodeAsync(name, n => n.Status?.Phase == phase && n.Status.ObservedGeneration == n.Metadata.Generation, $"phase {phase}", seconds);
 
-    internal async Task<V1Alpha1LabImage> AwaitImageAsync(string name, Func<V1Alpha1LabImage, bool> holds, string what, double seconds = 60) =>
+    internal async Task<V1Alpha1LabImage> AwaitImageAsync(string name, Func<V1Alpha1LabImage, bool> holds, string what, double seconds = Eventually.Patience) =>
         (await Eventually.SeesAsync($"LabImage {name}: {what}", () => ImageNowAsync(name), i => i is not null && holds(i), seconds,
             i => $"phase {i?.Status?.Phase}, {Describe(i?.Status?.Conditions)}"))!;
 
     /// <summary>Waits until an object is gone.</summary>
-    internal Task GoneAsync(string kind, string name, double seconds = 60) => Eventually.SucceedsAsync(
+    internal Task GoneAsync(string kind, string name, double seconds = Eventually.Patience) => Eventually.SucceedsAsync(
         $"{kind} {name} is gone",
         async () =>
         {
@@ -143,7 +143,7 @@ public sealed class Space : IAsyncLifetime
         events => string.Join('\n', events));
 
     /// <summary>A guest that runs and has said that it is ready.</summary>
-    internal async Task<Guest> RunningGuestAsync(string name, double seconds = 90)
+    internal async Task<Guest> RunningGuestAsync(string name, double seconds = Eventually.Patience)
     {
         await AwaitPhaseAsync(name, NodePhases.Running, seconds);
         var guest = new Guest(this, name);

@@ -62,7 +62,7 @@ internal static class Given
 
     public static V1Pod Pod(V1Alpha1LabNode node, Action<V1Pod>? change = null)
     {
-        V1Pod pod = NodeObjects.Pod(node, Claim(node), null, false, node.Status?.SavedState, node.Spec.RestartRevision, Options);
+        V1Pod pod = NodeObjects.Pod(node, Claim(node), null, new NodeStart(false, node.Status?.SavedState, node.Spec.RestartRevision, node.Spec.Disk.Revision, false), Options);
         pod.Metadata.Uid = "pod-uid";
         pod.Spec.NodeName = "node1";
         pod.Status = new V1PodStatus

@@ -480,6 +480,66 @@ public sealed class NodePlannerTests
     }
 
     [Fact]
+    public void A_changed_disk_revision_stops_the_guest_and_starts_it_on_another_disk_once()
+    {
+        NodeObservation seen = Given.Running();
+        seen = Called(seen, OverlayMarker.Initial);
+        Plan(seen).Intents.ShouldBeEmpty();
+        seen.Node.Spec.Disk.Revision = "lesson-2";
+        Plan<LabNodeStatus> plan = Plan(seen);
+        plan.Intents.OfType<Intent.WishOfPod>().ShouldHaveSingleItem().Annotations[Annotations.PowerWish].ShouldBe(PowerWishes.Off);
+        Condition(plan, ConditionTypes.Ready).Reason.ShouldBe("Wiping");
+        Condition(plan, ConditionTypes.Ready).Message.ShouldContain("initial, is kept");
+        seen = Given.After(seen, plan);
+
+        V1Pod off = Given.Ended(seen.Node, Given.Report(TerminationReasons.HostShutdown));
+        off.Metadata.Annotations[Annotations.DiskRevision] = "";
+        plan = Plan(seen with { Pod = off, Runner = null });
+        plan.Status.Restarts.ShouldBeNull();
+        V1Pod pod = Plan(Given.After(seen, plan)).Intents.OfType<Intent.CreatePod>().ShouldHaveSingleItem().Pod;
+        RunnerConfig config = JsonSerializer.Deserialize(pod.Spec.Containers[0].Env[0].Value, ContractJson.Default.RunnerConfig)!;
+        (config.DiskRevision, config.Wipe, config.KeepWiped).ShouldBe(("lesson-2", true, 1));
+
+        // The pod that does it is left alone, and what it did is on record.
+        seen = Given.After(seen, plan) with { Pod = Given.Pod(seen.Node, p => p.Metadata.Uid = "second"), Runner = null };
+        Plan(seen).Intents.ShouldBeEmpty();
+        RunnerState wiped = Given.RunnerRunning with
+        {
+            Disk = new DiskReport(2048 * Quantities.MiB, Quantities.MiB, true) { Revision = "lesson-2", WipedAt = Given.Now, Kept = [new KeptDisk(OverlayMarker.Initial, Given.Now, 77)] },
+        };
+        plan = Plan(seen with { Runner = wiped });
+        (plan.Status.WipedAt, plan.Status.Disk!.Revision, plan.Status.Disk.Kept![0].Revision).ShouldBe((Given.Now.UtcDateTime, "lesson-2", OverlayMarker.Initial));
+        plan.Intents.OfType<Intent.Announce>().ShouldContain(a => a.Reason == "Wiped");
+        seen = Given.After(seen, plan) with { Runner = wiped };
+        Plan(seen).Intents.ShouldBeEmpty();
+
+        // A field that is taken away asks for nothing.
+        seen.Node.Spec.Disk.Revision = null;
+        Plan(seen).Intents.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void A_disk_that_is_found_gives_way_to_none_and_a_suspended_guest_has_its_memory_back_first()
+    {
+        NodeObservation seen = Given.Fresh(n => n.Spec.Disk.Revision = "2") with { Claim = Given.Claim(Given.Node()) };
+        RunnerConfig config = JsonSerializer.Deserialize(Plan(seen).Intents.OfType<Intent.CreatePod>().Single().Pod.Spec.Containers[0].Env[0].Value, ContractJson.Default.RunnerConfig)!;
+        (config.DiskRevision, config.Wipe).ShouldBe(("2", false));
+
+        seen = Suspended();
+        seen.Node.Status!.Disk!.Revision = "1";
+        seen.Node.Spec.Disk.Revision = "2";
+        seen.Node.Spec.PowerState = PowerStates.Running;
+        config = JsonSerializer.Deserialize(Plan(seen).Intents.OfType<Intent.CreatePod>().Single().Pod.Spec.Containers[0].Env[0].Value, ContractJson.Default.RunnerConfig)!;
+        (config.DiskRevision, config.Wipe).ShouldBe(("1", false));
+    }
+
+    private static NodeObservation Called(NodeObservation seen, string revision)
+    {
+        RunnerState runner = seen.Runner! with { Disk = seen.Runner.Disk! with { Revision = revision } };
+        return Given.After(seen, Plan(seen with { Runner = runner })) with { Runner = runner };
+    }
+
+    [Fact]
     public void Where_no_guest_runs_there_is_nothing_to_suspend()
     {
         NodeObservation seen = Given.Fresh(n => n.Spec.PowerState = PowerStates.Suspended);

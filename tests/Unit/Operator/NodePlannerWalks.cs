@@ -52,7 +52,7 @@ public sealed class NodePlannerWalks
         /// <summary>One thing happens that the operator did not do.</summary>
         public void Happen()
         {
-            int what = random.Next(19);
+            int what = random.Next(20);
             Story.Add(what.ToString());
             _now += TimeSpan.FromSeconds(random.Next(0, 400));
             switch (what)
@@ -67,11 +67,12 @@ public sealed class NodePlannerWalks
                 case 7: _seen = _seen with { Image = random.Next(2) == 0 ? null : Given.Image(), BackingClaim = random.Next(3) == 0 ? null : Given.ImageClaim() }; break;
                 case 8 or 9 when _seen.Pod is { } pod: EndPod(pod); break;
                 case 10 when _seen.Pod is not null: _seen = _seen with { GonePod = random.Next(2) == 0 ? _seen.Pod : null, Pod = null, Runner = null }; break;
-                case 11 or 12 when _seen.Pod is { Metadata.DeletionTimestamp: null, Status.Phase: "Running", Spec.NodeName: not null }: _seen = _seen with { Runner = Given.RunnerRunning }; break;
+                case 11 or 12 when _seen.Pod is { Metadata.DeletionTimestamp: null, Status.Phase: "Running", Spec.NodeName: not null }: _seen = _seen with { Runner = Given.RunnerRunning with { Disk = Given.RunnerRunning.Disk! with { Revision = Config(_seen.Pod).DiskRevision is { Length: > 0 } called ? called : OverlayMarker.Initial } } }; break;
                 case 13 when _seen.Pod is { Metadata.DeletionTimestamp: not null }: _seen = _seen with { Pod = null, Runner = null }; break;
                 case 14 when random.Next(6) == 0: Node.Metadata.DeletionTimestamp = _now.UtcDateTime; break;
                 case 15 when random.Next(4) == 0: _seen = _seen with { Claim = null }; break;
                 case 17: Edit(n => n.Spec.RestartRevision = Pick("1", "2", null!)); break;
+                case 19: Edit(n => n.Spec.Disk.Revision = Pick("1", "2", null!)); break;
                 case 18: Edit(n => n.Spec.ResetRevision = Pick("1", "2", null!)); break;
                 case 16 when _seen.Pod is { Spec.NodeName: null } pod: Place(pod); break;
                 default: break;
@@ -104,7 +105,10 @@ public sealed class NodePlannerWalks
                 : plan.Intents.OfType<Intent.CreateClaim>().Any() && (_seen.Claim is not null || _diskOnce) ? "law 7: a fresh disk in place of one that was"
                 : plan.Intents.OfType<Intent.DeletePod>().Any(d => d.Uid != _seen.Pod?.Metadata.Uid) ? "a delete of another pod"
                 : Stops(plan) && _seen.Runner is not null && !deleting && Node.Spec.PowerState != PowerStates.Stopped && !NodeObjects.WasToldToPowerOff(_seen.Pod!)
-                    && NodeObjects.WasMadeFor(_seen.Pod!, Annotations.RestartRevision, Node.Spec.RestartRevision) ? "a guest was stopped unasked"
+                    && NodeObjects.WasMadeFor(_seen.Pod!, Annotations.RestartRevision, Node.Spec.RestartRevision)
+                    && (string.IsNullOrEmpty(Node.Spec.Disk.Revision) || NodeObjects.WasMadeFor(_seen.Pod!, Annotations.DiskRevision, Node.Spec.Disk.Revision)) ? "a guest was stopped unasked"
+                : plan.Intents.OfType<Intent.CreatePod>().Any(c => Config(c.Pod).Wipe && (Node.Status?.Disk?.Revision is null || Config(c.Pod).DiskRevision != Node.Spec.Disk.Revision || plan.Status.SavedState is not null))
+                    ? "a disk gives way unasked"
                 : plan.Intents.OfType<Intent.WishOfPod>().Any(w => w.Uid != _seen.Pod?.Metadata.Uid) ? "a wish of another pod"
                 : plan.Intents.OfType<Intent.WishOfPod>().Any(w => w.Annotations.TryGetValue(Annotations.PowerWish, out string? wish) && wish != PowerWishes.Off) && NodeObjects.WasToldToPowerOff(_seen.Pod!)
                     ? "a wish to power off was taken back"
@@ -119,6 +123,8 @@ public sealed class NodePlannerWalks
             Carry(plan);
             return broken;
         }
+
+        private static RunnerConfig Config(V1Pod pod) => System.Text.Json.JsonSerializer.Deserialize(pod.Spec.Containers[0].Env[0].Value, ContractJson.Default.RunnerConfig)!;
 
         /// <summary>The pod's runner image is not the installation's; it never got to start anything.</summary>
         private bool Outdated() => _seen.Pod!.Metadata.Annotations[Annotations.StartHash] != NodeObjects.StartHash(Node, Given.Options, Node.Status?.SavedState);
