@@ -4,6 +4,7 @@ using SandLabX.Entities;
 using SandLabX.Operator.Cluster;
 using SandLabX.Operator.LabImages;
 using SandLabX.Operator.LabNodes;
+using SandLabX.Operator.Metering;
 using SandLabX.Operator.Runners;
 using SandLabX.Runtime;
 
@@ -23,6 +24,7 @@ public static class Composition
             .AddSingleton<StorageClasses>()
             .AddSingleton<NodeObserver>()
             .AddSingleton<ImageObserver>()
+            .AddSingleton<LabGauges>()
             .AddSingleton<IntentExecutor>()
             .AddSingleton<PlanExecutor>();
         services.AddKubernetesOperator(settings =>

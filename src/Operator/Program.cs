@@ -2,9 +2,11 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Prometheus;
 using SandLabX.Operator;
+using SandLabX.Operator.Metering;
 using SandLabX.Runtime;
 
 WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(args);
@@ -24,6 +26,7 @@ if (options.RunnerImage.Length == 0)
 builder.WebHost.ConfigureKestrel(k => k.ListenAnyIP(options.Port));
 builder.Services.AddSandLabX(options);
 WebApplication app = builder.Build();
+app.Services.GetRequiredService<LabGauges>().Register();
 app.MapMetrics();
 app.MapGet("/healthz", (OperatorHealth health) => health.Live ? Results.Ok() : Results.StatusCode(StatusCodes.Status503ServiceUnavailable));
 app.MapGet("/readyz", (OperatorHealth health) => health.Ready ? Results.Ok() : Results.StatusCode(StatusCodes.Status503ServiceUnavailable));

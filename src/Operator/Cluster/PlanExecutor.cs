@@ -1,6 +1,8 @@
 using System.Collections.Concurrent;
 using k8s;
 using k8s.Models;
+using SandLabX.Entities;
+using SandLabX.Operator.Metering;
 using SandLabX.Runtime;
 
 namespace SandLabX.Operator.Cluster;
@@ -30,21 +32,21 @@ public sealed class PlanExecutor(KubeApi api, IntentExecutor intents, TimeProvid
         if (known is not null && known.RetryAt - clock.GetUtcNow() is { Ticks: > 0 } left)
         {
             Plan<TStatus> waiting = plan(entity, known.Refusal);
-            TEntity seen = await api.PatchStatusAsync(entity, waiting.Status, stop).ConfigureAwait(false);
+            TEntity seen = await WriteAsync(entity, waiting.Status, stop).ConfigureAwait(false);
             await intents.ApplyAsync(seen, waiting.Intents.Where(i => i is not (Intent.CreateClaim or Intent.CreatePod or Intent.GrowClaim)), stop).ConfigureAwait(false);
             return ReconciliationResult.RequeueAfter(left);
         }
 
         // Once more what was refused before: the status follows the answer, or it would flicker at each try.
         Plan<TStatus> first = plan(entity, null);
-        TEntity written = known is not null ? entity : await api.PatchStatusAsync(entity, first.Status, stop).ConfigureAwait(false);
+        TEntity written = known is not null ? entity : await WriteAsync(entity, first.Status, stop).ConfigureAwait(false);
         Refusal? refusal = await intents.ApplyAsync(written, first.Intents, stop).ConfigureAwait(false);
         if (refusal is null)
         {
             if (known is not null)
             {
                 _refused.TryRemove(entity.Metadata.Uid, out _);
-                await api.PatchStatusAsync(entity, first.Status, stop).ConfigureAwait(false);
+                await WriteAsync(entity, first.Status, stop).ConfigureAwait(false);
             }
 
             return first.RequeueAfter is { } after ? ReconciliationResult.RequeueAfter(after) : ReconciliationResult.Success();
@@ -56,7 +58,7 @@ public sealed class PlanExecutor(KubeApi api, IntentExecutor intents, TimeProvid
         }
 
         Plan<TStatus> second = plan(written, refusal);
-        await api.PatchStatusAsync(written, second.Status, stop).ConfigureAwait(false);
+        await WriteAsync(written, second.Status, stop).ConfigureAwait(false);
         await intents.ApplyAsync(written, second.Intents.OfType<Intent.Announce>(), stop).ConfigureAwait(false);
         return ReconciliationResult.RequeueAfter(s_afterRefusal);
     }
@@ -72,9 +74,23 @@ public sealed class PlanExecutor(KubeApi api, IntentExecutor intents, TimeProvid
             return ReconciliationResult.Success();
         }
 
-        TEntity written = await api.PatchStatusAsync(entity, plan.Status, stop).ConfigureAwait(false);
+        TEntity written = await WriteAsync(entity, plan.Status, stop).ConfigureAwait(false);
         Refusal? refusal = await intents.ApplyAsync(written, plan.Intents, stop).ConfigureAwait(false);
         return refusal is null ? ReconciliationResult.Pending() : ReconciliationResult.RequeueAfter(s_afterRefusal);
+    }
+
+    /// <summary>Writes a status where it differs; what is on record then is counted.</summary>
+    private async Task<TEntity> WriteAsync<TEntity, TStatus>(TEntity entity, TStatus status, CancellationToken stop)
+        where TEntity : class, IKubernetesObject<V1ObjectMeta>, IStatus<TStatus?>
+        where TStatus : class
+    {
+        TEntity written = await api.PatchStatusAsync(entity, status, stop).ConfigureAwait(false);
+        if ((entity, written) is (V1Alpha1LabNode before, V1Alpha1LabNode { Status: { } after }) && !ReferenceEquals(before, written))
+        {
+            NodeCounters.Count(before.Status, after);
+        }
+
+        return written;
     }
 
     private sealed record Refused(Refusal Refusal, long? Generation, DateTimeOffset RetryAt);

@@ -11,11 +11,8 @@ public static partial class NodePlanner
     /// <summary>True when a pod may be started on the disk; else phase and conditions say what is waited for.</summary>
     private static bool DiskCanBeUsed(NodeDraft draft)
     {
-        if (draft.Claim is null && draft.Status.Disk is { CreatedAt: not null } lost)
+        if (ClaimIsLost(draft))
         {
-            draft.Phase(NodePhases.Failed);
-            draft.Disk(false, "ClaimLost", $"Claim {lost.Claim}, which held disk {lost.Id}, is gone. Restore it (name, label {Labels.Node} and annotations included) and the LabNode goes on; to start over with a fresh disk, delete the LabNode and create it again.");
-            draft.ReadyAs(ConditionTypes.DiskReady);
             return false;
         }
 
@@ -52,6 +49,20 @@ public static partial class NodePlanner
             return false;
         }
 
+        return true;
+    }
+
+    /// <summary>A disk that once was and whose claim is gone is a person's business, whether its guest should run or not.</summary>
+    private static bool ClaimIsLost(NodeDraft draft)
+    {
+        if (draft.Claim is not null || draft.Status.Disk is not { CreatedAt: not null } lost)
+        {
+            return false;
+        }
+
+        draft.Phase(NodePhases.Failed);
+        draft.Disk(false, "ClaimLost", $"Claim {lost.Claim}, which held disk {lost.Id}, is gone. Restore it (name, label {Labels.Node} and annotations included) and the LabNode goes on; to start over with a fresh disk, delete the LabNode and create it again.");
+        draft.ReadyAs(ConditionTypes.DiskReady);
         return true;
     }
 

@@ -164,6 +164,16 @@ public static partial class NodePlanner
             draft.Disk(null, "NotMadeYet", "The disk is made at the first start.");
         }
 
+        if (ClaimIsLost(draft))
+        {
+            return;
+        }
+
+        if (draft.Status.Conditions!.Any(c => c is { Type: ConditionTypes.DiskReady, Reason: "ClaimLost" }))
+        {
+            draft.Disk(null, "NotChecked", $"Claim {draft.Claim?.Metadata.Name} is back; its disk is checked at the next start.");
+        }
+
         GrowClaim(draft);
     }
 

@@ -287,6 +287,14 @@ public sealed class NodePlannerTests
         plan.Status.Phase.ShouldBe(NodePhases.Failed);
         Condition(plan, ConditionTypes.DiskReady).Reason.ShouldBe("ClaimLost");
         plan.Intents.ShouldAllBe(i => i is Intent.Announce);
+
+        // Nor is it kept silent of a guest that is to be off; and it is over when the claim is back.
+        seen.Node.Spec.PowerState = PowerStates.Stopped;
+        plan = Plan(seen);
+        (plan.Status.Phase, Condition(plan, ConditionTypes.Ready).Reason).ShouldBe((NodePhases.Failed, "ClaimLost"));
+        plan = Plan(Given.After(seen, plan) with { Claim = Given.Claim(seen.Node) });
+        (plan.Status.Phase, Condition(plan, ConditionTypes.Ready).Reason).ShouldBe((NodePhases.Stopped, "Stopped"));
+        Condition(plan, ConditionTypes.DiskReady).Reason.ShouldBe("NotChecked");
     }
 
     [Fact]

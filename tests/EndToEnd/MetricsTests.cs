@@ -1,0 +1,48 @@
+using System.Globalization;
+using SandLabX.EndToEnd.Support;
+using SandLabX.Entities;
+
+namespace SandLabX.EndToEnd;
+
+/// <summary>The operator's metrics, read as Prometheus reads them. Other tests' guests are counted too: what is held is what a guest of our own adds.</summary>
+public sealed class MetricsTests(Space space, ITestOutputHelper output) : Scenario(space, output), IClassFixture<Space>
+{
+    [Fact]
+    public async Task A_guests_start_end_and_retained_claim_are_counted()
+    {
+        double starts = await SumAsync("sandlabx_guest_starts_total", "how=\"boot\"");
+        double totals = await SumAsync("sandlabx_guest_start_seconds_count", "stage=\"total\"");
+        double ends = await SumAsync("sandlabx_guest_ends_total", "reason=\"GuestShutdown\"");
+        double orphans = await SumAsync("sandlabx_orphans", "kind=\"DiskClaim\"");
+        await Space.NodeAsync("counted");
+        Guest guest = await Space.RunningGuestAsync("counted");
+        await SeesAsync("sandlabx_guest_starts_total", "how=\"boot\"", starts + 1);
+        await SeesAsync("sandlabx_guest_start_seconds_count", "stage=\"total\"", totals + 1);
+        await SeesAsync("sandlabx_labnodes", "phase=\"Running\"", 1);
+        await SeesAsync("sandlabx_disk_virtual_bytes", "", 256L << 20);
+
+        await guest.TellAsync("poweroff");
+        await Space.AwaitPhaseAsync("counted", NodePhases.Stopped);
+        await SeesAsync("sandlabx_guest_ends_total", "reason=\"GuestShutdown\"", ends + 1);
+
+        await Lab.KubectlOkAsync("-n", Space.Name, "delete", "labnode", "counted");
+        await SeesAsync("sandlabx_orphans", "kind=\"DiskClaim\"", Math.Max(1, orphans));
+        string all = await ReadAsync();
+        all.ShouldNotContain("counted", customMessage: "no label holds an object's name");
+        all.ShouldNotContain(Space.Name);
+    }
+
+    private static Task<double> SeesAsync(string metric, string label, double least) => Eventually.SeesAsync(
+        $"{metric}{{{label}}} is at least {least.ToString(CultureInfo.InvariantCulture)}", () => SumAsync(metric, label), value => value >= least);
+
+    private static async Task<double> SumAsync(string metric, string label) => (await ReadAsync()).Split('\n')
+        .Where(line => line.StartsWith(metric, StringComparison.Ordinal) && line[metric.Length] is '{' or ' ' && line.Contains(label, StringComparison.Ordinal))
+        .Sum(line => double.Parse(line[(line.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture));
+
+    private static async Task<string> ReadAsync()
+    {
+        string pod = (await Lab.KubectlOkAsync(
+            "-n", Lab.OperatorNamespace, "get", "pods", "-l", "app.kubernetes.io/name=sandlabx", "--field-selector", "status.phase=Running", "-o", "jsonpath={.items[0].metadata.name}")).Trim();
+        return await Lab.KubectlOkAsync("get", "--raw", $"/api/v1/namespaces/{Lab.OperatorNamespace}/pods/{pod}:8080/proxy/metrics");
+    }
+}
