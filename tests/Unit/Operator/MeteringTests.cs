@@ -59,6 +59,37 @@ public sealed class MeteringTests
         Value("sandlabx_orphans", "DiskClaim").ShouldBe(2);
     }
 
+    /// <summary>The documentation, the alerts and the dashboard name what there is.</summary>
+    [Fact]
+    public async Task What_people_are_told_of_is_what_is_served()
+    {
+        new LabGauges(new(), new(), new()).Measure();
+        NodeCounters.Count(null, new LabNodeStatus());
+        using var text = new MemoryStream();
+        await Metrics.DefaultRegistry.CollectAndExportAsTextAsync(text, TestContext.Current.CancellationToken);
+        string[] served = [.. Names(System.Text.Encoding.UTF8.GetString(text.ToArray()))];
+        string root = Repository();
+        Names(await File.ReadAllTextAsync(Path.Combine(root, "docs/METRICS.md"))).ShouldBe(served, ignoreOrder: true);
+        foreach (string file in (string[])["charts/sandlabx/monitoring/rules.yaml", "charts/sandlabx/monitoring/dashboard.json"])
+        {
+            Names(await File.ReadAllTextAsync(Path.Combine(root, file))).Except(served).ShouldBeEmpty(file);
+        }
+
+        static IEnumerable<string> Names(string text) => System.Text.RegularExpressions.Regex.Matches(text, "sandlabx_[a-z_]+")
+            .Select(match => System.Text.RegularExpressions.Regex.Replace(match.Value, "_(bucket|count|sum)$", "")).Distinct();
+    }
+
+    private static string Repository()
+    {
+        string folder = AppContext.BaseDirectory;
+        while (!File.Exists(Path.Combine(folder, "SandLabX.slnx")))
+        {
+            folder = Path.GetDirectoryName(folder)!;
+        }
+
+        return folder;
+    }
+
     /// <summary>The same gauge that the code made: by its name, as a registry gives it.</summary>
     private static double Value(string name, params string[] labels) =>
         Metrics.CreateGauge(name, "", name == "sandlabx_labnodes" ? ["phase", "accelerator"] : ["kind"]).WithLabels(labels).Value;
