@@ -63,7 +63,13 @@ public sealed class MeteringTests
     [Fact]
     public async Task What_people_are_told_of_is_what_is_served()
     {
-        new LabGauges(new(), new(), new()).Measure();
+        var nodes = new Cache<V1Alpha1LabNode>();
+        var images = new Cache<V1Alpha1LabImage>();
+        var claims = new Cache<V1PersistentVolumeClaim>();
+        nodes.Load([]);
+        images.Load([]);
+        claims.Load([]);
+        new LabGauges(nodes, images, claims).Measure();
         NodeCounters.Count(null, new LabNodeStatus());
         using var text = new MemoryStream();
         await Metrics.DefaultRegistry.CollectAndExportAsTextAsync(text, TestContext.Current.CancellationToken);
