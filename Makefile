@@ -1,6 +1,6 @@
 # SandLabX: `make up` shows it, `make test` tests it.
 .DEFAULT_GOAL := help
-.PHONY: help up down clean build generate test test-unit test-integration test-e2e bench
+.PHONY: help up down clean build generate test test-unit test-integration test-e2e test-faults bench
 
 help: ## What can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test-integration: ## Tests against a real API server and real QEMU alone
 
 test-e2e: ## Tests with real pods and guests alone
 	@eng/test e2e
+
+test-faults: ## Faults at random moments under load, FAULT_ROUNDS (40) rounds of five, against the local cluster; docs/RELIABILITY.md
+	@eng/test faults
 
 bench: ## The figures of docs/BENCHMARKS.md
 	@eng/bench

@@ -86,7 +86,7 @@ public static class ContractNames
     public const int Port = 7070;
 
     /// <summary>
-    /// Folder in which the kubelet shows what is wished of a guest that runs, a file a wish (<see cref="PowerFile"/>, <see cref="ResetFile"/>), from the pod's
+    /// Folder in which the kubelet shows what is wished of a guest that runs, a file a wish (<see cref="PowerFile"/>, <see cref="ResetFile"/>, <see cref="SizeFile"/>), from the pod's
     /// annotations. Who may write those could delete the pod as well, so no other credential is needed; and a wish outlives the one who wrote it.
     /// </summary>
     public const string WishDirectory = "/wishes";
@@ -96,6 +96,9 @@ public static class ContractNames
 
     /// <summary>File in <see cref="WishDirectory"/>: the reset that was asked for; each change of the string resets the guest once.</summary>
     public const string ResetFile = "reset";
+
+    /// <summary>File in <see cref="WishDirectory"/>: the disk's virtual size in bytes, once its claim has the room. A smaller one than the disk has is no wish.</summary>
+    public const string SizeFile = "size";
 
     /// <summary>Folder of the runner's sockets; an emptyDir in the pod.</summary>
     public const string RunDirectory = "/run/sandlabx";

@@ -56,6 +56,9 @@ public static class Annotations
     /// <summary>On a LabNode's pod: the reset that was asked for last. The kubelet shows it to the runner as a file.</summary>
     public const string ResetWish = Api.Group + "/reset";
 
+    /// <summary>On a LabNode's pod: the size in bytes that its disk is to grow to while the guest runs. The kubelet shows it to the runner as a file.</summary>
+    public const string SizeWish = Api.Group + "/disk-size";
+
     /// <summary>On a LabNode's pod: the restart that its start carried out.</summary>
     public const string RestartRevision = Api.Group + "/restart-revision";
 

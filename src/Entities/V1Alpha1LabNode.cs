@@ -74,7 +74,7 @@ public sealed class LabNodeSpec
 /// <summary>What a LabNode's disk should be.</summary>
 public sealed class LabNodeDisk
 {
-    /// <summary>What the guest sees, a quantity such as 20Gi; at least the image's virtual size, which is the default. The claim asks for 6 % and 128 MiB more, so that a full disk fits beside the file system's own needs. A disk that is there keeps its size, unless its claim has room for more at the next start; it never shrinks.</summary>
+    /// <summary>What the guest sees, a quantity such as 20Gi; at least the image's virtual size, which is the default. The claim asks for 6 % and 128 MiB more, so that a full disk fits beside the file system's own needs. Raised later, it grows the claim, where its class allows that, and then the disk, running or stopped. A disk never shrinks.</summary>
     [Pattern(Quantities.Pattern)]
     public string? Size { get; set; }
 

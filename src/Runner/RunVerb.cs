@@ -91,7 +91,7 @@ internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, 
         using var console = new ConsoleHub(qemu.Serial, surroundings.RunDirectory);
         states.Change(state => state with { Phase = RunnerPhases.Starting, Timeline = state.Timeline! with { QemuStarted = clock.GetUtcNow() } });
         var transfer = new StateTransfer(keeper, qemu, surroundings.RunDirectory, saved);
-        var session = new GuestSession(config, qemu, new Wishes(surroundings.WishDirectory, config.ResetRevision), transfer, states, clock);
+        var session = new GuestSession(config, qemu, new Wishes(surroundings.WishDirectory, config.ResetRevision, states.Current.State.Disk!.VirtualSizeBytes), transfer, states, clock);
         (GuestEnd end, int exitCode) = await session.RunAsync(shutdown.Asked).ConfigureAwait(false);
         if (exitCode == 0)
         {

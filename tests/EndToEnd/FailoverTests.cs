@@ -13,9 +13,9 @@ public sealed class FailoverTests(Space space, ITestOutputHelper output) : Scena
     [Fact]
     public async Task When_the_leader_is_killed_the_other_replica_takes_over_and_nothing_is_lost()
     {
-        await ScaleAsync(2);
         try
         {
+            await ScaleAsync(2);
             await Space.NodeAsync("before");
             await Space.NodeAsync("during");
             await Space.PowerAsync("during", PowerStates.Stopped);
@@ -37,7 +37,7 @@ public sealed class FailoverTests(Space space, ITestOutputHelper output) : Scena
             (before.Status!.Phase, before.Status.Terminations?.Count ?? 0).ShouldBe((NodePhases.Running, 0));
 
             // Asked to end, a leader gives the lease back: the other one need not wait for it to run out.
-            await Lab.OperatorReadyAsync();
+            await Lab.OperatorReadyAsync(2);
             leader = await LeaderAsync();
             await Lab.KubectlOkAsync("-n", Lab.OperatorNamespace, "delete", "pod", Pod(leader), "--wait=false");
             long asked = Stopwatch.GetTimestamp();
@@ -55,7 +55,7 @@ public sealed class FailoverTests(Space space, ITestOutputHelper output) : Scena
     private static async Task ScaleAsync(int replicas)
     {
         await Lab.KubectlOkAsync("-n", Lab.OperatorNamespace, "scale", Lab.OperatorDeployment, $"--replicas={replicas}");
-        await Lab.OperatorReadyAsync();
+        await Lab.OperatorReadyAsync(replicas);
     }
 
     /// <summary>The process that holds the lease, as pod_id; empty when none does.</summary>

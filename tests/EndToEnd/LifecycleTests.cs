@@ -10,6 +10,24 @@ namespace SandLabX.EndToEnd;
 public sealed partial class LifecycleTests(Space space, ITestOutputHelper output) : Scenario(space, output), IClassFixture<Space>
 {
     [Fact]
+    public async Task An_evicted_guest_powers_off_in_order_and_starts_again()
+    {
+        await Space.NodeAsync("evicted");
+        Guest guest = await Space.RunningGuestAsync("evicted");
+        await guest.OkAsync("write marker before the drain");
+        string pod = (await Space.PodNowAsync("evicted"))!.Metadata.Uid;
+
+        // As kubectl drain asks for it, of one pod.
+        string eviction = $$"""{"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "labnode-evicted", "namespace": "{{Space.Name}}"} }""";
+        Outcome evicted = await Shell.RunAsync(["kubectl", "create", "--raw", $"/api/v1/namespaces/{Space.Name}/pods/labnode-evicted/eviction", "-f", "-"], input: eviction);
+        evicted.Code.ShouldBe(0, evicted.ToString());
+        V1Alpha1LabNode node = await Space.AwaitNodeAsync("evicted", n => n.Status?.Phase == NodePhases.Running && n.Status.Pod?.Uid != pod, "it runs in another pod");
+        node.Status!.Terminations!.ShouldHaveSingleItem().Reason.ShouldBe("HostShutdown");
+        await guest.ReadyAsync(boot: 2);
+        (await guest.OkAsync("read marker")).ShouldBe("before the drain");
+    }
+
+    [Fact]
     public async Task An_applied_LabNode_runs_and_its_status_tells_everything()
     {
         await Space.NodeAsync("full", "accelerator: Auto", "size: 320Mi");

@@ -61,6 +61,13 @@ internal sealed class NodeDraft
             ? wish
             : null;
 
+    /// <summary>The size that the disk can grow to while its guest runs: the wish, once the claim has been given the room; null when there is nothing to grow.</summary>
+    public long? GrowableTo =>
+        WishedDiskBytes is { } wish && Status.Disk is { CreatedAt: not null, VirtualSizeBytes: { } has } && wish > has
+        && Claim?.Status?.Capacity is { } capacity && capacity.TryGetValue("storage", out ResourceQuantity? room) && room.ToDecimal() >= NodeObjects.ClaimBytes(wish)
+            ? wish
+            : null;
+
     /// <summary>The virtual size of the image a new disk would get, in bytes.</summary>
     public long? ImageVirtualSize => Seen.Image?.Status?.VirtualSizeBytes;
 
@@ -247,7 +254,7 @@ internal sealed class NodeDraft
         Ready(true, "Running", "The guest runs.");
         bool outdated = pod.Metadata.Annotations is { } notes && notes.TryGetValue(Annotations.StartHash, out string? hash) && hash.Split('.')[0] != NodeObjects.StartHash(Seen.Node, Options).Split('.')[0];
         Set(ConditionTypes.RestartRequired, outdated, outdated ? "SpecChanged" : "UpToDate", outdated
-            ? "cpus, memory, accelerator, gracePeriodSeconds or disk.size changed since the guest started; the next start applies it. Change spec.restartRevision to restart now."
+            ? "cpus, memory, accelerator or gracePeriodSeconds changed since the guest started; the next start applies it. Change spec.restartRevision to restart now."
             : "The guest has what the spec says.");
         if (_before.Pod?.Uid != pod.Metadata.Uid)
         {

@@ -79,13 +79,16 @@ public static class NodeObjects
         },
     };
 
-    /// <summary>All that a pod takes from the spec, and after a dot from the installation, in short: a pod with another hash would be made otherwise today.</summary>
+    /// <summary>
+    /// All that a pod takes, in short: from the spec what only a start can change, after a dot from the installation, and after another one what changes
+    /// while a guest runs, too. A pod with another hash would be made otherwise today.
+    /// </summary>
     /// <param name="node">The LabNode.</param>
     /// <param name="options">The installation's choices.</param>
     /// <param name="saved">What its guest is resumed from; null when it boots, with the machine of the spec.</param>
     public static string StartHash(V1Alpha1LabNode node, OperatorOptions options, LabNodeSavedState? saved = null) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Hash($"{Cpus(node, saved)}\n{Memory(node, saved)}\n{node.Spec.Accelerator}\n{node.Spec.GracePeriodSeconds}\n{node.Spec.Disk.Size}")}.{Hash($"{options.RunnerImage}\n{options.KvmResource}")}");
+        $"{Hash($"{Cpus(node, saved)}\n{Memory(node, saved)}\n{node.Spec.Accelerator}\n{node.Spec.GracePeriodSeconds}")}.{Hash($"{options.RunnerImage}\n{options.KvmResource}")}.{Hash($"{node.Spec.Disk.Size}")}");
 
     /// <summary>What is wished of the guest of a pod, as annotations that the kubelet shows to its runner.</summary>
     public static IReadOnlyDictionary<string, string> Wishes(LabNodeSpec spec) => new Dictionary<string, string>
@@ -161,6 +164,7 @@ public static class NodeObjects
             Annotations = notes,
             OwnerReferences = [OwnerOf(node)],
         };
+        pod.Spec.Tolerations = [Tolerated("node.kubernetes.io/not-ready"), Tolerated("node.kubernetes.io/unreachable")];
         V1Container runner = pod.Spec.Containers[0];
         runner.VolumeMounts.Add(new V1VolumeMount { Name = "disk", MountPath = ContractNames.OverlayDirectory });
         runner.VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = imageDirectory, ReadOnlyProperty = true });
@@ -179,7 +183,7 @@ public static class NodeObjects
         pod.Spec.Volumes.Add(new V1Volume
         {
             Name = "wishes",
-            DownwardAPI = new V1DownwardAPIVolumeSource { Items = [Wish(ContractNames.PowerFile, Annotations.PowerWish), Wish(ContractNames.ResetFile, Annotations.ResetWish)] },
+            DownwardAPI = new V1DownwardAPIVolumeSource { Items = [Wish(ContractNames.PowerFile, Annotations.PowerWish), Wish(ContractNames.ResetFile, Annotations.ResetWish), Wish(ContractNames.SizeFile, Annotations.SizeWish)] },
         });
         return pod;
     }
@@ -254,6 +258,12 @@ public static class NodeObjects
         Name = name,
         PersistentVolumeClaim = new V1PersistentVolumeClaimVolumeSource { ClaimName = claim, ReadOnlyProperty = readOnly ? true : null },
     };
+
+    /// <summary>
+    /// How long a node may be silent before the cluster is to ask for the pod's end: 30 s instead of the default of 300. The pod stays until the node is heard
+    /// of again or declared out of service, and nothing is started before; but that declaration then takes effect at once.
+    /// </summary>
+    private static V1Toleration Tolerated(string taint) => new() { Key = taint, OperatorProperty = "Exists", Effect = "NoExecute", TolerationSeconds = 30 };
 
     private static V1DownwardAPIVolumeFile Wish(string file, string annotation) =>
         new() { Path = file, FieldRef = new V1ObjectFieldSelector { ApiVersion = "v1", FieldPath = $"metadata.annotations['{annotation}']" } };

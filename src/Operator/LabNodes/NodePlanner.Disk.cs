@@ -228,6 +228,14 @@ public static partial class NodePlanner
         }
     }
 
+    private static void DescribeGrowth(NodeDraft draft)
+    {
+        if (draft.Status.Disk is { CreatedAt: not null, VirtualSizeBytes: { } has } && draft.WishedDiskBytes is { } wish && wish > has)
+        {
+            draft.Disk(true, "Growing", $"spec.disk.size is {draft.Seen.Node.Spec.Disk.Size}, and the disk has {Quantities.Format(has)}: its claim grows first (some drivers do that only while no pod uses it), and the disk follows while the guest runs, or at the next start.");
+        }
+    }
+
     /// <summary>A smaller disk.size changes nothing but what is said: the guest goes on with the disk that it has.</summary>
     private static void RefuseToShrink(NodeDraft draft)
     {

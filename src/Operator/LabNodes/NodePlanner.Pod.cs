@@ -1,3 +1,4 @@
+using System.Globalization;
 using k8s.Models;
 using SandLabX.Contract;
 using SandLabX.Entities;
@@ -143,7 +144,12 @@ public static partial class NodePlanner
     private static void Watch(NodeDraft draft, V1Pod pod)
     {
         RunnerState? runner = draft.Seen.Runner;
-        IReadOnlyDictionary<string, string> wishes = NodeObjects.Wishes(draft.Seen.Node.Spec);
+        var wishes = new Dictionary<string, string>(NodeObjects.Wishes(draft.Seen.Node.Spec));
+        if (draft.GrowableTo is { } size)
+        {
+            wishes[Annotations.SizeWish] = size.ToString(CultureInfo.InvariantCulture);
+        }
+
         if (NodeObjects.HearsWishes(pod) && !wishes.All(w => NodeObjects.WasMadeFor(pod, w.Key, w.Value)))
         {
             draft.Do(new Intent.WishOfPod(NodeObjects.PodKey(draft.Seen.Node), pod.Metadata.Uid, wishes));
@@ -189,6 +195,7 @@ public static partial class NodePlanner
             string phase = runner?.Phase == RunnerPhases.Paused ? NodePhases.Paused : NodePhases.Running;
             draft.MarkRunning(pod, phase);
             DescribePower(draft, pod, phase);
+            DescribeGrowth(draft);
             GrowClaim(draft);
             return;
         }

@@ -62,6 +62,9 @@ internal abstract record GuestEvent
     /// <summary>It is wished that the machine is reset, once.</summary>
     internal sealed record ResetWished : GuestEvent;
 
+    /// <summary>It is wished that the disk grows.</summary>
+    internal sealed record GrowWished : GuestEvent;
+
     /// <summary>QEMU's process ended; whether the kernel has killed one of the container's for its memory meanwhile.</summary>
     internal sealed record QemuEnded(int ExitCode, string Errors, bool OutOfMemory = false) : GuestEvent;
 }
@@ -80,6 +83,9 @@ internal enum GuestCommand
 
     /// <summary>Press the reset button.</summary>
     Reset,
+
+    /// <summary>Grow the disk.</summary>
+    Grow,
 
     /// <summary>Save the guest, which stands, beside its disk.</summary>
     Save,
@@ -190,6 +196,7 @@ internal sealed record GuestLife
             GuestEvent.StateLoaded when IsLoading && End is null => (this with { IsLoading = false }).GoOnFromState(),
             GuestEvent.LoadFailed failed => OnEnd(new(TerminationReasons.SavedStateUnusable, failed.Message)),
             GuestEvent.ResetWished => (this, IsConnected && End is null && !StopWasAsked ? [GuestCommand.Reset] : s_nothing),
+            GuestEvent.GrowWished => (this, IsConnected && HasRun && !IsSaving && End is null ? [GuestCommand.Grow] : s_nothing),
             GuestEvent.QemuEnded ended => (this with { QemuIsGone = true, IsRunning = false, End = End ?? EndOf(ended) }, s_nothing),
             _ => (this, s_nothing),
         };

@@ -23,6 +23,8 @@ internal sealed class GuestSession
     private static readonly TimeSpan s_lookForStateRoom = TimeSpan.FromSeconds(10);
     private const long MoreRoom = 64L * 1024 * 1024;
 
+    private const string GrowId = "grow";
+
     private readonly Channel<GuestEvent> _events = Channel.CreateUnbounded<GuestEvent>(new UnboundedChannelOptions { SingleReader = true });
     private readonly RunnerConfig _config;
     private readonly QemuProcess _qemu;
@@ -63,7 +65,7 @@ internal sealed class GuestSession
             _events.Writer.TryWrite(new GuestEvent.StopAsked());
         }
 
-        _ = EveryAsync(s_lookForWishes, () => _wishes.Changed(), over.Token);
+        _ = EveryAsync(s_lookForWishes, () => _wishes.Changed(mayGrow: _states.Current.State.Phase is RunnerPhases.Running or RunnerPhases.Paused), over.Token);
 
         // Also for a signal that came long before: the registration then runs at once.
         await using CancellationTokenRegistration asked = stop.Register(() => _events.Writer.TryWrite(new GuestEvent.StopAsked()));
@@ -118,6 +120,9 @@ internal sealed class GuestSession
                         break;
                     case QmpMessage.Migration or QmpMessage.Error { Id: StateTransfer.CommandId }:
                         _transfer.Hear(message);
+                        break;
+                    case QmpMessage.Done { Id: GrowId }:
+                        _states.Change(state => state with { Disk = state.Disk! with { VirtualSizeBytes = _wishes.SizeTold } });
                         break;
                     case QmpMessage.Error error:
                         Log.Line("monitor.error", ("says", error.Description));
@@ -223,6 +228,9 @@ internal sealed class GuestSession
                 break;
             case GuestCommand.Reset:
                 await _qemu.Monitor.SendAsync("system_reset").ConfigureAwait(false);
+                break;
+            case GuestCommand.Grow:
+                await _qemu.Monitor.SendAsync("block_resize", $"{{\"node-name\":\"{BlockNodes.Disk}\",\"size\":{_wishes.SizeTold}}}", GrowId).ConfigureAwait(false);
                 break;
             case GuestCommand.Save:
                 _ = TellAsync(_transfer.SaveAsync(over));

@@ -11,6 +11,9 @@ internal abstract record QmpMessage
     /// <summary>The answer to <c>query-status</c>.</summary>
     internal sealed record Status(string Name) : QmpMessage;
 
+    /// <summary>A command that was given an id was carried out.</summary>
+    internal sealed record Done(string Id) : QmpMessage;
+
     /// <summary>A command was refused: which, by its id, and why.</summary>
     internal sealed record Error(string Id, string Description) : QmpMessage;
 
@@ -38,7 +41,8 @@ internal abstract record QmpMessage
 
         if (root.TryGetProperty("return", out JsonElement answer))
         {
-            return answer.ValueKind == JsonValueKind.Object && answer.TryGetProperty("status", out JsonElement status) ? new Status(status.GetString() ?? "") : null;
+            return answer.ValueKind == JsonValueKind.Object && answer.TryGetProperty("status", out JsonElement status) ? new Status(status.GetString() ?? "")
+                : Text(root, "id") is { Length: > 0 } id ? new Done(id) : null;
         }
 
         if (!root.TryGetProperty("event", out JsonElement name))

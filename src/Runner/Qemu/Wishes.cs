@@ -1,3 +1,4 @@
+using System.Globalization;
 using SandLabX.Contract;
 
 namespace SandLabX.Runner.Qemu;
@@ -8,9 +9,13 @@ namespace SandLabX.Runner.Qemu;
 /// </summary>
 /// <param name="directory">The folder.</param>
 /// <param name="resetAtStart">The reset that the start itself was: it is done.</param>
-internal sealed class Wishes(string directory, string resetAtStart)
+/// <param name="sizeAtStart">The disk's virtual size, in bytes.</param>
+internal sealed class Wishes(string directory, string resetAtStart, long sizeAtStart)
 {
     private string _power = PowerWishes.Running;
+
+    /// <summary>The largest size that was told, whether QEMU took it or not: it is not asked twice.</summary>
+    internal long SizeTold { get; private set; } = sizeAtStart;
 
     /// <summary>The last reset that was told.</summary>
     internal string ResetDone { get; private set; } = resetAtStart;
@@ -23,7 +28,8 @@ internal sealed class Wishes(string directory, string resetAtStart)
     }
 
     /// <summary>The next change; null when there is none. One at a time: what else changed is told the next time.</summary>
-    internal GuestEvent? Changed()
+    /// <param name="mayGrow">Whether the disk can grow just now.</param>
+    internal GuestEvent? Changed(bool mayGrow)
     {
         string before = _power;
         if (ReadPower() != before)
@@ -37,6 +43,13 @@ internal sealed class Wishes(string directory, string resetAtStart)
             Log.Line("wish", ("reset", reset));
             ResetDone = reset;
             return new GuestEvent.ResetWished();
+        }
+
+        if (mayGrow && long.TryParse(Read(ContractNames.SizeFile), NumberStyles.None, CultureInfo.InvariantCulture, out long size) && size > SizeTold)
+        {
+            Log.Line("wish", ("size", $"{size}"));
+            SizeTold = size;
+            return new GuestEvent.GrowWished();
         }
 
         return null;

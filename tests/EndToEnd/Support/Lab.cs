@@ -64,13 +64,13 @@ internal static class Lab
         outcome.Code.ShouldBe(0, $"kubectl apply: {outcome}\n{yaml}");
     }
 
-    /// <summary>Waits until one operator is ready and none of its pods is on the way out or in.</summary>
-    public static Task OperatorReadyAsync() => Eventually.SucceedsAsync(
+    /// <summary>Waits until the operator's replicas are ready, and as many as there should be.</summary>
+    public static Task OperatorReadyAsync(int replicas = 1) => Eventually.SucceedsAsync(
         "the operator is ready",
         async () =>
         {
-            Outcome ready = await KubectlAsync("-n", OperatorNamespace, "get", OperatorDeployment, "-o", "jsonpath={.status.readyReplicas}/{.spec.replicas}");
-            return ready with { Code = ready.Output == "1/1" ? 0 : 1 };
+            Outcome ready = await KubectlAsync("-n", OperatorNamespace, "get", OperatorDeployment, "-o", "jsonpath={.status.readyReplicas}/{.status.replicas}");
+            return ready with { Code = ready.Output == $"{replicas}/{replicas}" ? 0 : 1 };
         },
         120);
 

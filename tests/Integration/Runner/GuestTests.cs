@@ -231,6 +231,20 @@ public sealed class GuestTests
     }
 
     [Fact]
+    public async Task A_disk_grows_while_its_guest_runs_and_a_smaller_size_is_no_wish()
+    {
+        using Lab lab = await Lab.MakeAsync();
+        string wish = Path.Combine(lab.Folder, ContractNames.SizeFile);
+        await File.WriteAllTextAsync(wish, $"{100L << 20}");
+        await using RunnerProcess runner = lab.Run(config => config with { GracePeriodSeconds = 0 }, environment: ("SANDLABX_WISH_DIR", lab.Folder));
+        (await runner.UntilPhaseAsync(RunnerPhases.Running)).Disk!.VirtualSizeBytes.ShouldBe(256L << 20);
+        await File.WriteAllTextAsync(wish, $"{300L << 20}");
+        await runner.UntilAsync(state => state.Disk!.VirtualSizeBytes == 300L << 20);
+        await Lab.StopAsync(runner);
+        (await Machine.RunAsync("qemu-img", "info", lab.Overlay)).ShouldContain("300 MiB");
+    }
+
+    [Fact]
     public async Task The_console_verb_runs_a_script()
     {
         using Lab lab = await Lab.MakeAsync();

@@ -627,6 +627,30 @@ public sealed class NodePlannerTests
     }
 
     [Fact]
+    public void A_disk_grows_under_its_guest_once_the_claim_has_the_room()
+    {
+        NodeObservation seen = Given.Running();
+        seen.Node.Spec.Disk.Size = "8Gi";
+        V1PersistentVolumeClaim claim = Given.Claim(seen.Node);
+        claim.Spec.Resources.Requests["storage"] = new ResourceQuantity("9Gi");
+        claim.Status.Capacity = new Dictionary<string, ResourceQuantity> { ["storage"] = new("3Gi") };
+        Plan<LabNodeStatus> plan = Plan(seen with { Claim = claim });
+        plan.Intents.ShouldBeEmpty();
+        Condition(plan, ConditionTypes.DiskReady).Reason.ShouldBe("Growing");
+        Condition(plan, ConditionTypes.RestartRequired).Status.ShouldBe("False");
+
+        claim.Status.Capacity["storage"] = new ResourceQuantity("9Gi");
+        Intent.WishOfPod wish = Plan(seen with { Claim = claim }).Intents.OfType<Intent.WishOfPod>().ShouldHaveSingleItem();
+        wish.Annotations[Annotations.SizeWish].ShouldBe((8192 * Quantities.MiB).ToString(System.Globalization.CultureInfo.InvariantCulture));
+
+        Given.Wished(seen.Pod!, wish);
+        RunnerState grown = Given.RunnerRunning with { Disk = new DiskReport(8192 * Quantities.MiB, Quantities.MiB, false) };
+        plan = Plan(seen with { Claim = claim, Runner = grown });
+        plan.Intents.ShouldBeEmpty();
+        (plan.Status.Disk!.VirtualSizeBytes, Condition(plan, ConditionTypes.DiskReady).Reason).ShouldBe((8192 * Quantities.MiB, "OverlayReady"));
+    }
+
+    [Fact]
     public void A_smaller_disk_is_refused_and_the_guest_left_alone()
     {
         NodeObservation seen = Given.Running();
