@@ -157,6 +157,10 @@ public sealed class PowerTests(Space space, ITestOutputHelper output) : Scenario
         await Space.PowerAsync("grow", PowerStates.Stopped);
         await Space.AwaitPhaseAsync("grow", NodePhases.Stopped);
         await Lab.KubectlOkAsync("-n", Space.Name, "patch", "pvc", "labnode-grow", "-p", """{"spec": {"resources": {"requests": {"storage": "900Mi"} } } }""");
+        await Eventually.SeesAsync(
+            "the claim has grown",
+            () => Lab.KubectlOkAsync("-n", Space.Name, "get", "pvc", "labnode-grow", "-o", "jsonpath={.status.capacity.storage}"),
+            capacity => capacity == "900Mi");
         await Space.PowerAsync("grow", PowerStates.Running);
         V1Alpha1LabNode node = await Space.AwaitPhaseAsync("grow", NodePhases.Running);
         string pod = node.Status!.Pod!.Uid!;

@@ -28,8 +28,15 @@ internal sealed class StateKeeper(RunnerConfig config, TimeProvider clock)
             return null;
         }
 
-        SavedState? saved = Files.ReadJson(OverlayNames.StateMarker(config), ContractJson.Default.SavedState);
-        if (saved is not null && saved.ResetRevision != config.ResetRevision)
+        if (Files.ReadJson(OverlayNames.StateMarker(config), ContractJson.Default.SavedState) is not { } saved)
+        {
+            // Which reset its guest had had is not known, so none can give it up.
+            throw new RunnerEndException(
+                TerminationReasons.SavedStateUnusable,
+                $"What is known of the guest's saved memory, {OverlayNames.StateMarker(config)}, can't be read. Restore it; or delete it, and the guest boots from the disk.");
+        }
+
+        if (saved.ResetRevision != config.ResetRevision)
         {
             Log.Line("state.discarded", ("saved", $"{saved.At:u}"), ("reset", config.ResetRevision));
             Forget();
@@ -43,12 +50,11 @@ internal sealed class StateKeeper(RunnerConfig config, TimeProvider clock)
 
     /// <summary>What speaks against resuming a guest; null when nothing does.</summary>
     /// <param name="config">The machine that is wished.</param>
-    /// <param name="saved">What is said of the state; null when it can't be read.</param>
+    /// <param name="saved">What is said of the state.</param>
     /// <param name="stateBytes">The state file's length; null when there is none.</param>
     /// <param name="overlay">The overlay file's length and time; null when there is none, which is told elsewhere.</param>
-    internal static string? Judge(RunnerConfig config, SavedState? saved, long? stateBytes, (long Bytes, DateTimeOffset WrittenAt)? overlay) =>
-        saved is null ? $"What is known of the guest's saved memory, {OverlayNames.StateMarker(config)}, can't be read."
-        : stateBytes != saved.Bytes ? string.Create(CultureInfo.InvariantCulture, $"The guest's saved memory, {OverlayNames.State(config)}, has {stateBytes?.ToString(CultureInfo.InvariantCulture) ?? "no"} bytes instead of {saved.Bytes}.")
+    internal static string? Judge(RunnerConfig config, SavedState saved, long? stateBytes, (long Bytes, DateTimeOffset WrittenAt)? overlay) =>
+        stateBytes != saved.Bytes ? string.Create(CultureInfo.InvariantCulture, $"The guest's saved memory, {OverlayNames.State(config)}, has {stateBytes?.ToString(CultureInfo.InvariantCulture) ?? "no"} bytes instead of {saved.Bytes}.")
         : (saved.Cpus, saved.MemoryBytes) != (config.Cpus, config.MemoryBytes) ? string.Create(CultureInfo.InvariantCulture, $"The guest was suspended with {saved.Cpus} CPUs and {saved.MemoryBytes >> 20} MiB of memory; it can't be resumed with {config.Cpus} and {config.MemoryBytes >> 20} MiB. Put spec.cpus and spec.memory back.")
         : overlay is { } disk && disk != (saved.OverlayBytes, saved.OverlayWrittenAt) ? $"The disk {config.OverlayPath} was written after the guest was suspended at {saved.At:u}: its saved memory would destroy it. Restore disk and saved memory of the same moment."
         : null;

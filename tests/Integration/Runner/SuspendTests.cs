@@ -73,7 +73,7 @@ public sealed class SuspendTests
         byte[] marker = await File.ReadAllBytesAsync(Marker(lab));
         byte[] disk = await File.ReadAllBytesAsync(lab.Overlay);
         await using RunnerProcess refused = Run(lab, PowerWishes.Running, "refused", config => config with { MemoryBytes = damage == "memory" ? 128L << 20 : config.MemoryBytes });
-        (await refused.EndsForAsync(TerminationReasons.SavedStateUnusable)).ShouldContain("spec.resetRevision");
+        (await refused.EndsForAsync(TerminationReasons.SavedStateUnusable)).ShouldContain(damage == "marker" ? "delete it" : "spec.resetRevision");
         (await File.ReadAllBytesAsync(Marker(lab))).ShouldBe(marker);
         (await File.ReadAllBytesAsync(lab.Overlay)).ShouldBe(disk);
 
