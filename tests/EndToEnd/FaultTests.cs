@@ -23,10 +23,7 @@ public sealed class FaultTests(Space space, ITestOutputHelper output) : Scenario
     public async Task Faults_at_random_moments_lose_no_synced_write_and_never_make_two_QEMUs()
     {
         int rounds = int.TryParse(Environment.GetEnvironmentVariable("SANDLABX_FAULT_ROUNDS"), CultureInfo.InvariantCulture, out int wished) ? wished : s_common.Length;
-        int seed = Environment.GetEnvironmentVariable("SANDLABX_SEED") is { Length: > 0 } given
-            ? int.Parse(given, CultureInfo.InvariantCulture) : Environment.TickCount & 0xffff;
-        Output.WriteLine($"SANDLABX_SEED={seed}");
-        var random = new Random(seed);
+        (int seed, Random random) = Seeded();
         string[] names = ["a", "b", "c", "d"];
         await Task.WhenAll(names.Select(n => Space.NodeAsync(n)));
         Victim[] victims = await Task.WhenAll(names.Select(async n =>

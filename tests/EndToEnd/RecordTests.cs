@@ -62,9 +62,7 @@ public sealed class RecordTests(Space space, ITestOutputHelper output) : Scenari
     [Fact]
     public async Task Deleting_the_operators_pod_at_any_moment_of_a_start_or_a_stop_changes_no_outcome()
     {
-        int seed = Environment.GetEnvironmentVariable("SANDLABX_SEED") is { Length: > 0 } given ? int.Parse(given, System.Globalization.CultureInfo.InvariantCulture) : Environment.TickCount & 0xffff;
-        Output.WriteLine($"SANDLABX_SEED={seed}");
-        var random = new Random(seed);
+        Random random = Seeded().Random;
 
         // Twelve lives at once, begun at random moments; the operator goes three times meanwhile, each time at another moment in the life of each.
         string[] names = [.. Enumerable.Range(0, 12).Select(i => $"life-{i}")];

@@ -174,8 +174,7 @@ internal sealed class NodeDraft
         Status.StoppedAt = end.At;
         LabNodeSpec spec = Seen.Node.Spec;
         bool asked = spec.PowerState is PowerStates.Stopped or PowerStates.Suspended || end.Reason == TerminationReasons.Suspended || Seen.Node.Metadata.DeletionTimestamp is not null
-            || (ended is not null && (NodeObjects.WasToldToPowerOff(ended) || !NodeObjects.WasMadeFor(ended, Annotations.RestartRevision, spec.RestartRevision)
-                || (WipeIsAsked && !NodeObjects.WasMadeFor(ended, Annotations.DiskRevision, spec.Disk.Revision))));
+            || (ended is not null && (NodeObjects.WasToldToPowerOff(ended) || RestartIsAskedOf(ended) || WipeIsAskedOf(ended)));
         string reason = end.Reason!;
         bool bad = reason is not (TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.Suspended);
         Do(new Intent.Announce(bad, reason, end.Message!));
@@ -256,13 +255,9 @@ internal sealed class NodeDraft
         Set(ConditionTypes.RestartRequired, outdated, outdated ? "SpecChanged" : "UpToDate", outdated
             ? "cpus, memory, accelerator or gracePeriodSeconds changed since the guest started; the next start applies it. Change spec.restartRevision to restart now."
             : "The guest has what the spec says.");
-        if (_before.Pod?.Uid != pod.Metadata.Uid)
-        {
-            Status.StartedAt = Status.Timeline?.GuestRunning ?? NodeEnds.Instant(Now.UtcDateTime);
-        }
-
         if (news)
         {
+            Status.StartedAt = Status.Timeline?.GuestRunning ?? NodeEnds.Instant(Now.UtcDateTime);
             bool resumed = _before.SavedState is not null;
             Do(new Intent.Announce(false, resumed ? "Resumed" : "Started", $"The guest {(resumed ? "goes on where it was suspended," : "runs")} on {pod.Spec?.NodeName} ({Status.Accelerator ?? "accelerator not known yet"})."));
         }
@@ -270,6 +265,12 @@ internal sealed class NodeDraft
 
     /// <summary>Another disk is asked for than the one that is there. A disk that nobody has called anything yet takes the spec's name.</summary>
     public bool WipeIsAsked => Seen.Node.Spec.Disk.Revision is { Length: > 0 } wish && Status.Disk?.Revision is { } present && present != wish;
+
+    /// <summary>The spec asks for a restart that the start of this pod was not.</summary>
+    public bool RestartIsAskedOf(V1Pod pod) => !NodeObjects.WasMadeFor(pod, Annotations.RestartRevision, Seen.Node.Spec.RestartRevision);
+
+    /// <summary>The spec asks for a disk that this pod was not made for.</summary>
+    public bool WipeIsAskedOf(V1Pod pod) => WipeIsAsked && !NodeObjects.WasMadeFor(pod, Annotations.DiskRevision, Seen.Node.Spec.Disk.Revision);
 
     /// <summary>The guest is resumed: its pod is on the way, and what was saved still counts.</summary>
     public bool IsResumed(V1Pod pod) => Status.SavedState is not null && Status.Pod?.Uid != pod.Metadata.Uid;

@@ -63,9 +63,9 @@ public static partial class NodePlanner
         LabNodeSpec spec = draft.Seen.Node.Spec;
         string grace = $"its plug is pulled after {spec.GracePeriodSeconds} s";
         return spec.PowerState == PowerStates.Stopped ? ("StoppingGuest", $"The guest is asked to power off; {grace}.")
-            : !NodeObjects.WasMadeFor(pod, Annotations.RestartRevision, spec.RestartRevision)
+            : draft.RestartIsAskedOf(pod)
                 ? ("Restarting", $"spec.restartRevision changed: the guest is asked to power off and starts again; {grace}.")
-            : draft.WipeIsAsked && !NodeObjects.WasMadeFor(pod, Annotations.DiskRevision, spec.Disk.Revision)
+            : draft.WipeIsAskedOf(pod)
                 ? ("Wiping", $"spec.disk.revision changed: the guest is asked to power off and starts on another disk; {grace}. The present disk, {draft.Status.Disk?.Revision}, {(spec.Disk.KeepWiped > 0 ? "is kept" : "is deleted then, as spec.disk.keepWiped asks")}.")
             : pod.Metadata.DeletionTimestamp is not null ? ("StoppingGuest", "Something else deleted the pod; what the spec asks for goes on when it is gone.")
             : NodeObjects.WasToldToPowerOff(pod) ? ("StoppingGuest", "The guest was asked to power off; what the spec asks for goes on when it has.")

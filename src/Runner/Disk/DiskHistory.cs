@@ -11,14 +11,6 @@ internal sealed class DiskHistory(RunnerConfig config)
     /// <summary>The number of the newest kept disk of a revision; null when there is none.</summary>
     internal int? Find(string revision) => Kept().Where(kept => kept.Marker?.Revision == revision).Select(kept => (int?)kept.Number).FirstOrDefault();
 
-    /// <summary>What is kept, for the record; null when nothing is.</summary>
-    internal IReadOnlyList<KeptDisk>? Report()
-    {
-        KeptDisk[] kept = [.. Kept().Select(kept => new KeptDisk(
-            kept.Marker?.Revision ?? "", kept.Marker?.CreatedAt, Files.AllocatedBytes(OverlayNames.Kept(config, kept.Number))))];
-        return kept.Length == 0 ? null : kept;
-    }
-
     /// <summary>Keeps the present disk and gives its name to another one: a kept one, or the one that lies ready as a draft, synced.</summary>
     internal void Swap(int? restore)
     {
@@ -52,15 +44,20 @@ internal sealed class DiskHistory(RunnerConfig config)
         Files.SyncFolder(OverlayNames.Folder(config));
     }
 
-    /// <summary>Deletes the oldest of those that are more than is wished.</summary>
-    internal void Prune()
+    /// <summary>Deletes the oldest of those that are more than is wished; gives those that stay, for the record, or null when there are none.</summary>
+    internal IReadOnlyList<KeptDisk>? Prune()
     {
-        foreach ((int number, OverlayMarker? marker) in Kept().Skip(config.KeepWiped))
+        List<(int Number, OverlayMarker? Marker)> all = Kept();
+        foreach ((int number, OverlayMarker? marker) in all.Skip(config.KeepWiped))
         {
             Log.Line("disk.dropped", ("revision", marker?.Revision ?? "unknown"), ("made", $"{marker?.CreatedAt:u}"));
             File.Delete(OverlayNames.Kept(config, number));
             File.Delete(OverlayNames.KeptMarker(config, number));
         }
+
+        KeptDisk[] kept = [.. all.Take(config.KeepWiped).Select(kept => new KeptDisk(
+            kept.Marker?.Revision ?? "", kept.Marker?.CreatedAt, Files.AllocatedBytes(OverlayNames.Kept(config, kept.Number))))];
+        return kept.Length == 0 ? null : kept;
     }
 
     /// <summary>Newest first.</summary>

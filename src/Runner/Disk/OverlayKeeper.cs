@@ -40,9 +40,9 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
             Files.SyncFolder(OverlayNames.Folder(config));
         }
 
-        history.Prune();
+        IReadOnlyList<KeptDisk>? kept = history.Prune();
         DiskReport? report = await MakeOrCheckAsync(found, stop).ConfigureAwait(false);
-        return report is null ? null : report with { Revision = found.Marker?.Revision ?? Revision, WipedAt = _wipedAt, Kept = history.Report() };
+        return report is null ? null : report with { Revision = found.Marker?.Revision ?? Revision, WipedAt = _wipedAt, Kept = kept };
     }
 
     private string Revision => config.DiskRevision.Length > 0 ? config.DiskRevision : OverlayMarker.Initial;

@@ -64,20 +64,12 @@ internal sealed class StateKeeper(RunnerConfig config, TimeProvider clock)
     /// <exception cref="IOException">It can't be written.</exception>
     internal async Task<(long Bytes, string Checksum)> ReceiveAsync(Stream source, CancellationToken stop)
     {
-        // Large ones are not for the collector's small heap: this block lives as long as the save.
-        byte[] block = GC.AllocateUninitializedArray<byte>(BlockBytes);
-        var hash = new XxHash128();
         var file = new FileStream(OverlayNames.NewState(config), FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
         await using (file.ConfigureAwait(false))
         {
-            while (await source.ReadAsync(block, stop).ConfigureAwait(false) is > 0 and int count)
-            {
-                hash.Append(block.AsSpan(0, count));
-                await file.WriteAsync(block.AsMemory(0, count), stop).ConfigureAwait(false);
-            }
-
+            string checksum = await CopyAsync(source, file, stop).ConfigureAwait(false);
             file.Flush(flushToDisk: true);
-            return (file.Length, Convert.ToHexStringLower(hash.GetCurrentHash()));
+            return (file.Length, checksum);
         }
     }
 
@@ -100,19 +92,11 @@ internal sealed class StateKeeper(RunnerConfig config, TimeProvider clock)
     /// <summary>Reads the state out; false when it is not what was written.</summary>
     internal async Task<bool> FeedAsync(SavedState saved, Stream target, CancellationToken stop)
     {
-        byte[] block = GC.AllocateUninitializedArray<byte>(BlockBytes);
-        var hash = new XxHash128();
         var file = new FileStream(OverlayNames.State(config), FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
         await using (file.ConfigureAwait(false))
         {
-            while (await file.ReadAsync(block, stop).ConfigureAwait(false) is > 0 and int count)
-            {
-                hash.Append(block.AsSpan(0, count));
-                await target.WriteAsync(block.AsMemory(0, count), stop).ConfigureAwait(false);
-            }
+            return await CopyAsync(file, target, stop).ConfigureAwait(false) == saved.Checksum;
         }
-
-        return Convert.ToHexStringLower(hash.GetCurrentHash()) == saved.Checksum;
     }
 
     /// <summary>The state counts no more, durably so: before its guest runs on, or because it is given up.</summary>
@@ -132,6 +116,21 @@ internal sealed class StateKeeper(RunnerConfig config, TimeProvider clock)
         {
             File.Delete(OverlayNames.State(config));
         }
+    }
+
+    /// <summary>Copies to the end; gives the checksum of what went through.</summary>
+    private static async Task<string> CopyAsync(Stream source, Stream target, CancellationToken stop)
+    {
+        // One block for the whole of it: the collector's heap is small.
+        byte[] block = GC.AllocateUninitializedArray<byte>(BlockBytes);
+        var hash = new XxHash128();
+        while (await source.ReadAsync(block, stop).ConfigureAwait(false) is > 0 and int count)
+        {
+            hash.Append(block.AsSpan(0, count));
+            await target.WriteAsync(block.AsMemory(0, count), stop).ConfigureAwait(false);
+        }
+
+        return Convert.ToHexStringLower(hash.GetCurrentHash());
     }
 
     private static DateTimeOffset WrittenAt(FileInfo file)

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 [assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.All, MaxThreads = 6)]
 
 namespace SandLabX.EndToEnd.Support;
@@ -17,6 +19,14 @@ public abstract class Scenario(Space space, ITestOutputHelper output) : IAsyncLi
 
     /// <summary>Skips where the test can't be run.</summary>
     protected virtual void Require() => Lab.Require();
+
+    /// <summary>Chance that <c>SANDLABX_SEED</c> repeats; the seed is in the test's output.</summary>
+    protected (int Seed, Random Random) Seeded()
+    {
+        int seed = Environment.GetEnvironmentVariable("SANDLABX_SEED") is { Length: > 0 } given ? int.Parse(given, CultureInfo.InvariantCulture) : Environment.TickCount & 0xffff;
+        Output.WriteLine($"SANDLABX_SEED={seed}");
+        return (seed, new Random(seed));
+    }
 
     public async ValueTask InitializeAsync()
     {
