@@ -1,6 +1,6 @@
 # SandLabX: `make up` shows it, `make test` tests it.
 .DEFAULT_GOAL := help
-.PHONY: help up down clean build generate test test-unit test-integration test-e2e test-faults bench
+.PHONY: help up down clean build generate test test-unit test-integration test-e2e test-faults bench cli
 
 help: ## What can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -17,6 +17,9 @@ clean: ## Remove all traces of it but the cache of builds
 build: ## Compile everything
 	@dotnet build SandLabX.slnx --nologo -v quiet
 
+cli: ## kubectl-sandlabx as one file, in artifacts/cli
+	@eng/cli
+
 generate: ## CRDs, RBAC rules and docs/API.md, from the types
 	@dotnet run --project eng/Generate -- "$(CURDIR)"
 
@@ -32,7 +35,7 @@ test-integration: ## Tests against a real API server and real QEMU alone
 test-e2e: ## Tests with real pods and guests alone
 	@eng/test e2e
 
-test-faults: ## Faults at random moments under load, FAULT_ROUNDS (40) rounds of five, against the local cluster; docs/RELIABILITY.md
+test-faults: ## Faults at random moments under load, FAULT_ROUNDS (40) rounds of five, and an API server away for ten minutes; docs/RELIABILITY.md
 	@eng/test faults
 
 bench: ## The figures of docs/BENCHMARKS.md

@@ -29,6 +29,18 @@ public sealed record RunnerConfig
     /// <summary>How many disks that gave way are kept; 0 deletes them once the new one is in place.</summary>
     public int KeepWiped { get; init; } = 1;
 
+    /// <summary>How many disks that a mended copy took the place of are kept. What a start mends itself it keeps in any case; the next one counts.</summary>
+    public int KeepDamaged { get; init; } = 1;
+
+    /// <summary>The full check to be done before the guest starts: its name (<c>spec.disk.checkRevision</c>), empty for a scheduled one. Null for none.</summary>
+    public string? FullCheck { get; init; }
+
+    /// <summary>One of <see cref="DiskRepairs"/>: what may be mended, on a copy, when a check finds it. Null for nothing.</summary>
+    public string? Repair { get; init; }
+
+    /// <summary>True when the disk is only checked (and repaired, as wished): no guest starts, and the runner ends for <see cref="TerminationReasons.Checked"/>.</summary>
+    public bool CheckOnly { get; init; }
+
     /// <summary>
     /// The reset that was asked for when the pod was made (<c>spec.resetRevision</c>). It counts as done where the guest boots anyway; where it was suspended
     /// under another one, its saved memory is discarded, as a reset would, and it boots.
@@ -37,6 +49,9 @@ public sealed record RunnerConfig
 
     /// <summary>Absolute path of the base image, on the image's claim, mounted read-only.</summary>
     public required string BackingPath { get; init; }
+
+    /// <summary>Absolute path of the image that the base is to be copied from, when it is not there yet; null where it is not to be made here.</summary>
+    public string? BackingCopyFrom { get; init; }
 
     /// <summary>SHA-256 of the base image, 64 hexadecimal digits; an overlay made on other bytes is refused.</summary>
     public required string BackingSha256 { get; init; }
@@ -52,7 +67,50 @@ public sealed record RunnerConfig
 
     /// <summary>Seconds between the ACPI power-off and the pulled plug; 0 pulls it at once.</summary>
     public required int GracePeriodSeconds { get; init; }
+
+    /// <summary>What cloud-init in the guest is told; null for a guest that has none.</summary>
+    public SeedConfig? Seed { get; init; }
+
+    /// <summary>Absolute path of the CD in the guest's drive, a qcow2 file mounted read-only; null for none.</summary>
+    public string? CdromPath { get; init; }
+
+    /// <summary>True when the guest boots from the CD first, false when it does once nothing on its disk boots.</summary>
+    public bool CdromFirst { get; init; }
+
+    /// <summary>True when the guest's firmware is UEFI, false for BIOS.</summary>
+    public bool Uefi { get; init; }
 }
+
+/// <summary>What cloud-init in the guest is told. What is secret is not here but in files that the kubelet shows.</summary>
+public sealed record SeedConfig
+{
+    /// <summary>The guest's hostname.</summary>
+    public required string HostName { get; init; }
+
+    /// <summary>Name of the user to make; null for the image's own.</summary>
+    public string? User { get; init; }
+
+    /// <summary>User data, verbatim; null for what is made of the rest.</summary>
+    public string? UserData { get; init; }
+
+    /// <summary>Network configuration, verbatim; null for DHCP.</summary>
+    public string? NetworkData { get; init; }
+
+    /// <summary>Where user data comes from, when it is secret.</summary>
+    public SeedSecret? UserDataSecret { get; init; }
+
+    /// <summary>Where the password comes from; null for the default one.</summary>
+    public SeedSecret? PasswordSecret { get; init; }
+
+    /// <summary>Where SSH keys come from; null for none.</summary>
+    public SeedSecret? SshKeysSecret { get; init; }
+}
+
+/// <summary>A Secret that the kubelet shows as a folder of files.</summary>
+/// <param name="Name">The Secret's name; for messages.</param>
+/// <param name="Folder">The folder, absolute.</param>
+/// <param name="Key">The file in it; null for all of them.</param>
+public sealed record SeedSecret(string Name, string Folder, string? Key);
 
 /// <summary>What an import is told: the JSON in <see cref="ContractNames.ConfigVariable"/> of a pod that imports an image.</summary>
 public sealed record ImportConfig
@@ -60,11 +118,23 @@ public sealed record ImportConfig
     /// <summary>Namespace and name of the LabImage, <c>namespace/name</c>; shown in messages only.</summary>
     public required string Image { get; init; }
 
-    /// <summary>The http or https address of the qcow2 file.</summary>
-    public required string Url { get; init; }
+    /// <summary>The http or https address of the file. At most one of this, <see cref="Oci"/> and <see cref="File"/> is set; none for an upload: the runner then waits for the bytes (<see cref="ContractNames.UploadPort"/>).</summary>
+    public string? Url { get; init; }
 
-    /// <summary>The SHA-256 that the bytes must have, 64 hexadecimal digits.</summary>
+    /// <summary>An image in a registry.</summary>
+    public OciSource? Oci { get; init; }
+
+    /// <summary>A file on another claim.</summary>
+    public FileSource? File { get; init; }
+
+    /// <summary>The SHA-256 that the bytes must have as they are delivered, 64 hexadecimal digits.</summary>
     public required string Sha256 { get; init; }
+
+    /// <summary>True to compress the image's clusters on the claim; a qcow2 file that is delivered is converted for that, and kept as it is otherwise.</summary>
+    public bool Compress { get; init; }
+
+    /// <summary>What the image's claim was asked to hold, in bytes: nothing that an import writes may exceed it, whatever the volume would take. Null for no bound but the volume's.</summary>
+    public long? ClaimBytes { get; init; }
 
     /// <summary>Absolute path that the verified image gets; its folder is on the image's claim.</summary>
     public required string TargetPath { get; init; }
@@ -84,6 +154,27 @@ public static class ContractNames
 
     /// <summary>TCP port on which the runner answers <c>GET /readyz</c> (200 or 503) and <c>GET /v1/events</c> (newline-delimited <see cref="RunnerState"/>, the present one first).</summary>
     public const int Port = 7070;
+
+    /// <summary>
+    /// TCP port, on the pod's loopback alone, on which an import takes an upload: <c>GET</c> and <c>PUT ?offset=N</c> of <see cref="UploadPath"/>, and <c>POST</c> of
+    /// <see cref="UploadFinishPath"/>; each answers with an <see cref="UploadReport"/>. Who may port-forward to the pod may upload.
+    /// </summary>
+    public const int UploadPort = 7071;
+
+    /// <summary>
+    /// TCP port, on all of the pod's addresses, on which an upload takes pieces that are sealed (<see cref="UploadSeal"/>): <c>PUT ?offset=N&amp;ticket=ID</c> of
+    /// <see cref="UploadPath"/>, and nothing else. The ticket is had at <see cref="UploadPort"/> alone, so the credential is the same.
+    /// </summary>
+    public const int SealedPort = 7072;
+
+    /// <summary>Path of an upload's bytes.</summary>
+    public const string UploadPath = "/v1/upload";
+
+    /// <summary>Path of a ticket for a sealed piece: <c>POST</c> gives an <see cref="UploadTicket"/>, which is good for one piece.</summary>
+    public const string UploadTicketPath = UploadPath + "/ticket";
+
+    /// <summary>Path of an upload's end.</summary>
+    public const string UploadFinishPath = UploadPath + "/finish";
 
     /// <summary>
     /// Folder in which the kubelet shows what is wished of a guest that runs, a file a wish (<see cref="PowerFile"/>, <see cref="ResetFile"/>, <see cref="SizeFile"/>), from the pod's
@@ -109,6 +200,18 @@ public static class ContractNames
     /// <summary>Folder under which base images are mounted read-only, one folder an image.</summary>
     public const string ImageDirectory = "/images";
 
+    /// <summary>Folder in memory in which the runner makes what cloud-init is told: it may hold secrets.</summary>
+    public const string SeedDirectory = "/seed";
+
+    /// <summary>Folder below which the kubelet shows the Secrets that cloud-init's data comes from, one folder a Secret.</summary>
+    public const string SecretDirectory = "/secrets";
+
+    /// <summary>Folder on which the claim of the CD's image is mounted read-only.</summary>
+    public const string CdromDirectory = "/cdrom";
+
+    /// <summary>What the name of a folder begins with that holds a copy of a base image, on a LabNode's claim; twelve digits of its SHA-256 follow.</summary>
+    public const string BaseCopyPrefix = "base-";
+
     /// <summary>File name of a base image in its folder.</summary>
     public const string ImageFile = "disk.qcow2";
 
@@ -117,6 +220,12 @@ public static class ContractNames
 
     /// <summary>Folder on which an import mounts the image's claim.</summary>
     public const string ImportDirectory = "/image";
+
+    /// <summary>File with the pull secret of an import from a registry.</summary>
+    public const string PullSecretPath = "/pull-secret/config.json";
+
+    /// <summary>Folder on which an import or an adoption from another claim mounts that claim, read-only.</summary>
+    public const string SourceDirectory = "/source";
 
     /// <summary>Kubernetes' limit on a container's termination message, in bytes.</summary>
     public const int TerminationMessageLimit = 4096;
@@ -163,9 +272,12 @@ public static class PowerWishes
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(RunnerConfig))]
 [JsonSerializable(typeof(ImportConfig))]
+[JsonSerializable(typeof(AdoptConfig))]
 [JsonSerializable(typeof(RunnerState))]
 [JsonSerializable(typeof(TerminationReport))]
 [JsonSerializable(typeof(ImageReport))]
+[JsonSerializable(typeof(UploadReport))]
+[JsonSerializable(typeof(UploadTicket))]
 [JsonSerializable(typeof(OverlayMarker))]
 [JsonSerializable(typeof(SavedState))]
 [JsonSerializable(typeof(DiskSwap))]

@@ -21,10 +21,16 @@ public sealed record RunnerState
     /// <summary>The times of this start so far.</summary>
     public StartTimeline? Timeline { get; init; }
 
+    /// <summary>What the last look at the disk found; null until it was looked at, and in imports.</summary>
+    public DiskCheckReport? Check { get; init; }
+
     /// <summary>What the guest's disk last failed at, while the guest is paused by it.</summary>
     public IoErrorReport? IoError { get; init; }
 
-    /// <summary>The last word, in phase <see cref="RunnerPhases.Ended"/>: the same as the termination message, which a kubelet can lose.</summary>
+    /// <summary>
+    /// The last word, in phase <see cref="RunnerPhases.Ended"/>: what the termination message says, which a kubelet can lose, with as much of the console as
+    /// <see cref="TerminationReport.Console"/> allows.
+    /// </summary>
     public TerminationReport? End { get; init; }
 
     /// <summary>Why the guest that is wished suspended could not be, while that is so; it goes on.</summary>
@@ -36,16 +42,25 @@ public sealed record RunnerState
     /// <summary>How often the guest was reset since QEMU's start (reboots included).</summary>
     public int Resets { get; init; }
 
+    /// <summary>How often the guest rebooted by itself since QEMU's start.</summary>
+    public int Reboots { get; init; }
+
+    /// <summary>When it last did, UTC; null when it never did.</summary>
+    public DateTimeOffset? RebootedAt { get; init; }
+
+    /// <summary>When somebody last used the guest, or it began to run; told at most every ten seconds. Null while no guest has run, and from a runner that can't tell.</summary>
+    public DateTimeOffset? LastUsedAt { get; init; }
+
     /// <summary>The runner's version.</summary>
     public string? RunnerVersion { get; init; }
 
     /// <summary>QEMU's version, as its monitor tells it.</summary>
     public string? QemuVersion { get; init; }
 
-    /// <summary>Bytes an import has received; null outside of imports.</summary>
+    /// <summary>Bytes an import or an adoption has received; null outside of those.</summary>
     public long? ReceivedBytes { get; init; }
 
-    /// <summary>Bytes an import expects in all; null when the server did not say, and outside of imports.</summary>
+    /// <summary>Bytes that it expects in all; null when the server did not say, and outside of imports and adoptions.</summary>
     public long? TotalBytes { get; init; }
 }
 
@@ -54,6 +69,12 @@ public static class RunnerPhases
 {
     /// <summary>Checks or makes the overlay.</summary>
     public const string Preparing = "Preparing";
+
+    /// <summary>Copies the base image onto the LabNode's claim, before anything else.</summary>
+    public const string Copying = "Copying";
+
+    /// <summary>Checks the overlay in full, or mends a copy of it.</summary>
+    public const string Checking = "Checking";
 
     /// <summary>Another process holds the overlay's lock; the runner waits for it.</summary>
     public const string WaitingForLock = "WaitingForLock";
@@ -76,8 +97,14 @@ public static class RunnerPhases
     /// <summary>It is over; the termination report says how.</summary>
     public const string Ended = "Ended";
 
-    /// <summary>An import receives bytes.</summary>
+    /// <summary>An import receives bytes, or it or an adoption copies them from another claim.</summary>
     public const string Downloading = "Downloading";
+
+    /// <summary>An import waits for an upload, or receives it.</summary>
+    public const string Receiving = "Receiving";
+
+    /// <summary>An import decompresses or converts what it received.</summary>
+    public const string Converting = "Converting";
 
     /// <summary>An import checks what it received.</summary>
     public const string Verifying = "Verifying";
@@ -103,20 +130,42 @@ public sealed record DiskReport(long VirtualSizeBytes, long ActualSizeBytes, boo
 
     /// <summary>The disks that gave way and are kept, newest first; null when there are none.</summary>
     public IReadOnlyList<KeptDisk>? Kept { get; init; }
+
+    /// <summary>What the overlay is based on, as its marker says; null from earlier versions.</summary>
+    public BackingReport? Backing { get; init; }
+
+    /// <summary>Names of qcow2 files in the disk's folder that belong to another disk, at most 10; null when there are none.</summary>
+    public IReadOnlyList<string>? Strays { get; init; }
 }
 
 /// <summary>A disk that gave way to another one.</summary>
 /// <param name="Revision">Its name: asking for it brings it back.</param>
 /// <param name="CreatedAt">When it was made, UTC.</param>
 /// <param name="ActualSizeBytes">What it takes on the claim.</param>
-public sealed record KeptDisk(string Revision, DateTimeOffset? CreatedAt, long ActualSizeBytes);
+public sealed record KeptDisk(string Revision, DateTimeOffset? CreatedAt, long ActualSizeBytes)
+{
+    /// <summary>True when a mended copy took its place.</summary>
+    public bool Damaged { get; init; }
+
+    /// <summary>What it is based on; null when its marker can't be read, and from earlier versions.</summary>
+    public BackingReport? Backing { get; init; }
+}
+
+/// <summary>The base image of an overlay.</summary>
+/// <param name="Path">Its path, which the overlay names.</param>
+/// <param name="Sha256">Its SHA-256, 64 hexadecimal digits.</param>
+public sealed record BackingReport(string Path, string Sha256);
 
 /// <summary>
 /// The file <c>.node_&lt;id&gt;.swap.json</c>: one disk is giving way to another. Who finds it goes on from wherever it was cut off; all that is left to do is renames.
 /// </summary>
 /// <param name="Keep">The number under which the present disk is kept.</param>
 /// <param name="Restore">The number of the kept disk that takes its place; null for the one that was just made.</param>
-public sealed record DiskSwap(int Keep, int? Restore);
+public sealed record DiskSwap(int Keep, int? Restore)
+{
+    /// <summary>What the present disk is called from then on, as it is damaged and a mended copy takes its place and its name; null when it keeps its own.</summary>
+    public string? DamagedAs { get; init; }
+}
 
 /// <summary>Times of one start, UTC; each null until reached.</summary>
 public sealed record StartTimeline
@@ -143,8 +192,12 @@ public sealed record IoErrorReport(bool NoSpace, string Message);
 /// <param name="Sha256">64 hexadecimal digits.</param>
 /// <param name="Format">Always <c>qcow2</c> today.</param>
 /// <param name="VirtualSizeBytes">What a guest sees.</param>
-/// <param name="FileSizeBytes">What was received.</param>
-public sealed record ImageReport(string Sha256, string Format, long VirtualSizeBytes, long FileSizeBytes);
+/// <param name="FileSizeBytes">What the image's file takes.</param>
+public sealed record ImageReport(string Sha256, string Format, long VirtualSizeBytes, long FileSizeBytes)
+{
+    /// <summary>What was delivered: qcow2, raw, vmdk, vdi or vhdx, followed by .gz, .xz or .zst when it was compressed. Null from earlier versions: qcow2.</summary>
+    public string? SourceFormat { get; init; }
+}
 
 /// <summary>
 /// What is known of a suspended guest: the file <c>node_&lt;id&gt;.state.json</c> beside the overlay. The state, QEMU's migration stream in
@@ -168,7 +221,14 @@ public sealed record SavedState(
     string Accelerator,
     string ResetRevision,
     long OverlayBytes,
-    DateTimeOffset OverlayWrittenAt);
+    DateTimeOffset OverlayWrittenAt)
+{
+    /// <summary>Whether the machine had the disk with cloud-init's data: it is resumed with the devices that it had.</summary>
+    public bool Seed { get; init; }
+
+    /// <summary>Whether the machine had a CD drive.</summary>
+    public bool Cdrom { get; init; }
+}
 
 /// <summary>The file <c>node_&lt;id&gt;.json</c> beside an overlay: says without Kubernetes what the overlay is and that it was made.</summary>
 /// <param name="DiskId">The disk's id.</param>
@@ -183,4 +243,7 @@ public sealed record OverlayMarker(string DiskId, string Node, string BackingPat
 
     /// <summary>Which disk it is.</summary>
     public string Revision { get; init; } = Initial;
+
+    /// <summary>True when a mended copy took its place.</summary>
+    public bool Damaged { get; init; }
 }

@@ -1,6 +1,6 @@
 namespace SandLabX.Contract;
 
-/// <summary>The runner's last word: JSON in the container's termination message, at most <see cref="ContractNames.TerminationMessageLimit"/> bytes (the console is cut first).</summary>
+/// <summary>The runner's last word: JSON in the container's termination message, at most <see cref="ContractNames.TerminationMessageLimit"/> bytes there (the console is cut first).</summary>
 public sealed record TerminationReport
 {
     /// <summary>One of <see cref="TerminationReasons"/>.</summary>
@@ -15,11 +15,14 @@ public sealed record TerminationReport
     /// <summary>QEMU's exit code, or 128 plus the signal that ended it; null when QEMU was never started.</summary>
     public int? QemuExitCode { get; init; }
 
-    /// <summary>The console's last lines, oldest first; control sequences removed.</summary>
+    /// <summary>The console's last 50 lines, oldest first, at most 8,192 characters of them; control sequences removed.</summary>
     public string? Console { get; init; }
 
     /// <summary>The disk, where it was prepared.</summary>
     public DiskReport? Disk { get; init; }
+
+    /// <summary>What the last look at the disk found, where it was looked at.</summary>
+    public DiskCheckReport? Check { get; init; }
 
     /// <summary>The accelerator, where it was decided.</summary>
     public AcceleratorReport? Accelerator { get; init; }
@@ -73,6 +76,9 @@ public static class TerminationReasons
     /// <summary>The overlay is damaged; nothing was changed.</summary>
     public const string OverlayCorrupt = "OverlayCorrupt";
 
+    /// <summary>The disk was checked, as that was all that was asked; <see cref="TerminationReport.Check"/> tells.</summary>
+    public const string Checked = "Checked";
+
     /// <summary>The overlay's backing chain is not the image and nothing else.</summary>
     public const string OverlayChainUnexpected = "OverlayChainUnexpected";
 
@@ -87,6 +93,9 @@ public static class TerminationReasons
 
     /// <summary>The wished disk size is below the base image's.</summary>
     public const string SizeBelowImage = "SizeBelowImage";
+
+    /// <summary>A Secret, or a key of one, that cloud-init's data comes from is not there, or too large.</summary>
+    public const string SecretUnusable = "SecretUnusable";
 
     /// <summary>The claim has no room.</summary>
     public const string NoSpace = "NoSpace";
@@ -103,11 +112,23 @@ public static class TerminationReasons
     /// <summary>The server could not be reached, refused, or broke off.</summary>
     public const string DownloadFailed = "DownloadFailed";
 
+    /// <summary>The artifact in the registry has no disk, several, or can't be read.</summary>
+    public const string ArtifactUnusable = "ArtifactUnusable";
+
+    /// <summary>The pull secret is not there, or can't be read.</summary>
+    public const string PullSecretUnusable = "PullSecretUnusable";
+
+    /// <summary>The file on the source's claim is not there, is no file, lies outside of the claim, or may not be read.</summary>
+    public const string SourceUnusable = "SourceUnusable";
+
     /// <summary>The bytes are not the ones that <c>sha256</c> names.</summary>
     public const string DigestMismatch = "DigestMismatch";
 
-    /// <summary>The bytes are not a qcow2 image.</summary>
-    public const string NotQcow2 = "NotQcow2";
+    /// <summary>The bytes are no disk image of a format that is known.</summary>
+    public const string UnknownFormat = "UnknownFormat";
+
+    /// <summary>What is compressed in the file is longer than an image may be, or takes too much memory to decompress.</summary>
+    public const string DecompressedTooLarge = "DecompressedTooLarge";
 
     /// <summary>The image names a backing file.</summary>
     public const string HasBackingFile = "HasBackingFile";
@@ -126,4 +147,10 @@ public static class TerminationReasons
 
     /// <summary>An import was told to stop (SIGTERM) before it was done; what it received so far is kept.</summary>
     public const string ImportInterrupted = "ImportInterrupted";
+
+    /// <summary>A disk that was made elsewhere is in its place; <see cref="TerminationReport.Disk"/> tells.</summary>
+    public const string Adopted = "Adopted";
+
+    /// <summary>A disk that was made elsewhere does not read as it did there once it stands on its new base; it was not taken.</summary>
+    public const string ContentDiffers = "ContentDiffers";
 }

@@ -9,6 +9,9 @@ public static class Api
     /// <summary>The version served and stored.</summary>
     public const string Version = "v1alpha1";
 
+    /// <summary>The longest name a LabNode or LabImage can have: its pod's and claim's names and labels are made from it and end at 63 characters.</summary>
+    public const int MaxNameLength = 43;
+
     /// <summary>Finalizer of LabNodes: nothing of a node goes before its guest was stopped and its claim kept or deleted as asked.</summary>
     public const string NodeFinalizer = Group + "/labnode";
 
@@ -47,6 +50,18 @@ public static class Annotations
     /// <summary>On a LabNode's claim: SHA-256 of the base image.</summary>
     public const string BackingSha256 = Api.Group + "/backing-sha256";
 
+    /// <summary>On a LabNode's claim: the base image is copied onto this claim, and takes so many bytes there. Once it is, <see cref="BackingClaim"/> names this claim.</summary>
+    public const string BackingCopyBytes = Api.Group + "/backing-copy-bytes";
+
+    /// <summary>On a LabNode's claim: the firmware that its disk boots with, one of <see cref="Firmwares"/>; BIOS where it is not noted.</summary>
+    public const string Firmware = Api.Group + "/firmware";
+
+    /// <summary>On a LabNode's claim: true when cloud-init is in its disk's base image.</summary>
+    public const string CloudInit = Api.Group + "/cloud-init";
+
+    /// <summary>On a LabNode's claim: the bases of its other disks (those that are kept, and one that is to be made), a JSON array. Their claims are kept like that of <see cref="BackingClaim"/>.</summary>
+    public const string OtherBases = Api.Group + "/other-bases";
+
     /// <summary>On an import's pod: a hash of what it was told, so that a corrected source replaces it.</summary>
     public const string ImportHash = Api.Group + "/import-hash";
 
@@ -65,6 +80,30 @@ public static class Annotations
     /// <summary>On a LabNode's pod: the revision of the disk that it runs on.</summary>
     public const string DiskRevision = Api.Group + "/disk-revision";
 
+    /// <summary>On a LabNode's pod that runs no guest and only checks its disk: what it is for, always <see cref="DiskCheckTask"/>.</summary>
+    public const string Task = Api.Group + "/task";
+
+    /// <summary>Value of <see cref="Task"/>.</summary>
+    public const string DiskCheckTask = "check-disk";
+
     /// <summary>On a LabNode's pod: a hash of what it took from the spec, so that a corrected spec replaces a pod that could not start.</summary>
     public const string StartHash = Api.Group + "/start-hash";
+
+    /// <summary>On a LabNode that was moved in: its id where it came from. A second run finds it by this.</summary>
+    public const string MigratedId = Api.Group + "/migrated-id";
+
+    /// <summary>On a LabNode that was moved in: its name where it came from, which may have had other characters or not been unique.</summary>
+    public const string MigratedName = Api.Group + "/migrated-name";
+
+    /// <summary>On a LabNode that was moved in: what system it was said to run there.</summary>
+    public const string MigratedOsType = Api.Group + "/migrated-os-type";
+
+    /// <summary>On a LabNode that was moved in: when it was created where it came from.</summary>
+    public const string MigratedCreatedAt = Api.Group + "/migrated-created-at";
+
+    /// <summary>On a pod that brings a disk in or out: a hash of what it was told, so that one that is left from an interrupted run is used again or replaced.</summary>
+    public const string TransferHash = Api.Group + "/transfer-hash";
+
+    /// <summary>On a LabNode's pod: Block once a PodDisruptionBudget guards it from evictions, or how the API server refused that; nothing else otherwise.</summary>
+    public const string EvictionPolicy = Api.Group + "/eviction-policy";
 }

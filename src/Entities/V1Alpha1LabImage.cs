@@ -23,29 +23,92 @@ public sealed class LabImageSpec
     [Required]
     public LabImageSource Source { get; set; } = new();
 
-    /// <summary>SHA-256 of the file, 64 lower-case hexadecimal digits. A new digest is a new revision: disks that are based on the old one keep it.</summary>
+    /// <summary>SHA-256 of the file as it is delivered, 64 lower-case hexadecimal digits. A new digest is a new revision: disks that are based on the old one keep it.</summary>
     [Required]
     [Pattern("^[0-9a-f]{64}$")]
     public string Sha256 { get; set; } = "";
 
+    /// <summary>
+    /// True to keep the image compressed on its claim: smaller, and slower to read. A file that is no qcow2 image is converted to one either way; a qcow2 file
+    /// is kept as it was delivered unless this is true.
+    /// </summary>
+    public bool Compress { get; set; }
+
+    /// <summary>
+    /// How disks that are made from now on come by the image. Shared: all read the one copy on the image's claim. Copy: each first copies it onto its own claim,
+    /// and needs the image no more; that takes room and time, and lets the LabNode run wherever its own claim can go. Disks that are there keep what they have.
+    /// </summary>
+    [Default(Deliveries.Shared)]
+    [AllowedValues(Deliveries.Shared, Deliveries.Copy)]
+    public string Delivery { get; set; } = Deliveries.Shared;
+
     /// <summary>The claim that holds the image.</summary>
     public LabImageStorage Storage { get; set; } = new();
+
+    /// <summary>What guests made of it need.</summary>
+    public LabImageGuest Guest { get; set; } = new();
 }
 
-/// <summary>Where an image's bytes come from.</summary>
+/// <summary>Where an image's bytes come from: exactly one of these.</summary>
+[PropertyCount(1, 1)]
 public sealed class LabImageSource
 {
-    /// <summary>An http or https address of a qcow2 file without a backing file, data file or encryption.</summary>
-    [Required]
+    /// <summary>An http or https address of the file.</summary>
     [Pattern("^https?://[^\\s]+$")]
     [Length(8, 2048)]
-    public string Url { get; set; } = "";
+    public string? Url { get; set; }
+
+    /// <summary>An image in an OCI registry: a container disk or an artifact.</summary>
+    public LabImageOci? Oci { get; set; }
+
+    /// <summary>A file on another claim of this namespace.</summary>
+    public LabImageClaim? Claim { get; set; }
+
+    /// <summary>The bytes are sent by <c>kubectl sandlabx image upload</c>; the import waits for them. <c>upload: {}</c>.</summary>
+    public LabImageUpload? Upload { get; set; }
 }
+
+/// <summary>An image in an OCI registry: a container image for linux/amd64 with one file in /disk, or an artifact of files, as oras pushes them.</summary>
+public sealed class LabImageOci
+{
+    /// <summary>Registry, repository, and tag or digest: registry.example.org/lab/debian:12, or …@sha256:….</summary>
+    [Required]
+    [Length(1, 1024)]
+    public string Reference { get; set; } = "";
+
+    /// <summary>The file within the container image, such as disk/debian.qcow2, or the title of the artifact's file; needed where there are several.</summary>
+    [Length(1, 1024)]
+    public string? Path { get; set; }
+
+    /// <summary>Name of a Secret of type kubernetes.io/dockerconfigjson in this namespace, with name and password for the registry.</summary>
+    [Length(1, 253)]
+    public string? PullSecret { get; set; }
+
+    /// <summary>True to speak plain HTTP, as a registry inside of the cluster may. Name and password then go over the network as they are.</summary>
+    public bool PlainHttp { get; set; }
+}
+
+/// <summary>A file on another claim of this namespace; it is copied.</summary>
+public sealed class LabImageClaim
+{
+    /// <summary>The claim's name.</summary>
+    [Required]
+    [Length(1, 253)]
+    public string Name { get; set; } = "";
+
+    /// <summary>The file's path within the volume.</summary>
+    [Required]
+    [Length(1, 900)]
+    public string Path { get; set; } = "";
+}
+
+/// <summary>An upload: nothing to say about it.</summary>
+public sealed class LabImageUpload;
 
 /// <summary>The claim that holds an image.</summary>
 public sealed class LabImageStorage
 {
-    /// <summary>The claim's size, a quantity; must hold the file as it is served.</summary>
+    /// <summary>The claim's size, a quantity; must hold the file as it is delivered and, where that is converted, what is made of it beside it. An import writes no more than that.</summary>
     [Default("10Gi")]
     [Pattern(Quantities.Pattern)]
     public string Size { get; set; } = "10Gi";
@@ -54,9 +117,12 @@ public sealed class LabImageStorage
     [Length(1, 253)]
     public string? StorageClassName { get; set; }
 
-    /// <summary>ReadWriteOnce serves LabNodes on one node of the cluster; with several nodes take a class that can ReadWriteMany.</summary>
+    /// <summary>
+    /// ReadWriteOnce serves LabNodes on one node of the cluster; with several nodes take a class that can ReadWriteMany, or one that can ReadOnlyMany: the claim
+    /// then asks for ReadWriteOnce as well, for the import.
+    /// </summary>
     [Default("ReadWriteOnce")]
-    [AllowedValues("ReadWriteOnce", "ReadWriteMany")]
+    [AllowedValues("ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany")]
     public string AccessMode { get; set; } = "ReadWriteOnce";
 }
 
@@ -72,7 +138,7 @@ public sealed class LabImageStatus
     /// <summary>Ready; when not, its reason and message say why and what to do.</summary>
     public IList<V1Condition>? Conditions { get; set; }
 
-    /// <summary>How far the import is, such as 40%, or Verifying.</summary>
+    /// <summary>How far the import is, such as 40%; then Converting and Verifying.</summary>
     public string? Progress { get; set; }
 
     /// <summary>Name of the claim that holds the image.</summary>
@@ -81,8 +147,14 @@ public sealed class LabImageStatus
     /// <summary>The verified digest, sha256:&lt;64 hexadecimal digits&gt;.</summary>
     public string? Digest { get; set; }
 
-    /// <summary>Always qcow2 today.</summary>
+    /// <summary>The image's format on its claim; always qcow2.</summary>
     public string? Format { get; set; }
+
+    /// <summary>What was delivered: qcow2, raw, vmdk, vdi or vhdx, followed by .gz, .xz or .zst when it was compressed.</summary>
+    public string? SourceFormat { get; set; }
+
+    /// <summary>How LabNodes reach the image.</summary>
+    public LabImageDelivery? Delivery { get; set; }
 
     /// <summary>What a guest sees, in bytes.</summary>
     public long? VirtualSizeBytes { get; set; }
@@ -97,10 +169,20 @@ public sealed class LabImageStatus
     public LabImageFailure? LastFailure { get; set; }
 }
 
+/// <summary>How the one copy of an image reaches the LabNodes that are based on it.</summary>
+public sealed class LabImageDelivery
+{
+    /// <summary>Shared: LabNodes on all nodes of the cluster read it. OneNode: those on the node that has its volume. Copy: each disk that is made has its own.</summary>
+    public string? Mode { get; set; }
+
+    /// <summary>Why it is so.</summary>
+    public string? Reason { get; set; }
+}
+
 /// <summary>A failed import.</summary>
 public sealed class LabImageFailure
 {
-    /// <summary>One word of a closed list: DownloadFailed, DigestMismatch, NotQcow2, HasBackingFile, HasDataFile, Encrypted, VirtualSizeTooLarge, ImageCorrupt, NoSpace and others.</summary>
+    /// <summary>One word of a closed list: DownloadFailed, DigestMismatch, UnknownFormat, DecompressedTooLarge, HasBackingFile, HasDataFile, Encrypted, VirtualSizeTooLarge, ImageCorrupt, NoSpace and others.</summary>
     public string? Reason { get; set; }
 
     /// <summary>What happened, and the way out.</summary>

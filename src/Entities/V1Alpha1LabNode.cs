@@ -16,6 +16,7 @@ namespace SandLabX.Entities;
 [GenericAdditionalPrinterColumn(".status.accelerator", "Accelerator", "string", Priority = 1)]
 [GenericAdditionalPrinterColumn(".status.overlayPath", "Overlay", "string", Priority = 1)]
 [GenericAdditionalPrinterColumn(".status.restarts.count", "Restarts", "integer")]
+[GenericAdditionalPrinterColumn(".status.lifetime.endsAt", "Ends", "string", Priority = 1)]
 [GenericAdditionalPrinterColumn(".metadata.creationTimestamp", "Age", "date")]
 public sealed class V1Alpha1LabNode : CustomKubernetesEntity<LabNodeSpec, LabNodeStatus>;
 
@@ -67,8 +68,25 @@ public sealed class LabNodeSpec
     [RangeMaximum(3600)]
     public int GracePeriodSeconds { get; set; } = 30;
 
+    /// <summary>
+    /// What an eviction of the guest's pod meets, such as kubectl drain of its node: Stop lets the guest power off in order and start elsewhere, where its volume
+    /// can follow; Block refuses it, by a PodDisruptionBudget, until the guest is stopped or suspended or this says Stop. A node that fails asks nobody.
+    /// </summary>
+    [Default(EvictionPolicies.Stop)]
+    [AllowedValues(EvictionPolicies.Stop, EvictionPolicies.Block)]
+    public string EvictionPolicy { get; set; } = EvictionPolicies.Stop;
+
     /// <summary>The disk.</summary>
     public LabNodeDisk Disk { get; set; } = new();
+
+    /// <summary>What cloud-init in the guest is told.</summary>
+    public LabNodeCloudInit? CloudInit { get; set; }
+
+    /// <summary>A CD in the guest's drive; a change is applied at the next start.</summary>
+    public LabNodeCdrom? Cdrom { get; set; }
+
+    /// <summary>When the guest is to go off by itself, and the LabNode to go.</summary>
+    public LabNodeLifetime? Lifetime { get; set; }
 }
 
 /// <summary>What a LabNode's disk should be.</summary>
@@ -96,6 +114,32 @@ public sealed class LabNodeDisk
     [RangeMaximum(5)]
     public int KeepWiped { get; set; } = 1;
 
+    /// <summary>
+    /// Any change of this string asks for a full check of the disk, once. A disk in use can't be checked truthfully: that of a guest that runs is checked before
+    /// its next start, that of a stopped one at once. The condition DiskHealthy and status.disk.lastCheck tell what was found.
+    /// </summary>
+    [Length(0, 64)]
+    public string? CheckRevision { get; set; }
+
+    /// <summary>Hours after which a full check is due again, done as one that checkRevision asks for; left out, none is due by itself. Each start is preceded by a quick one in any case.</summary>
+    [RangeMinimum(1)]
+    [RangeMaximum(8760)]
+    public int? CheckEveryHours { get; set; }
+
+    /// <summary>
+    /// What may be repaired when a check finds it; left out, nothing. Leaks gives back leaked clusters that a full check found; All also mends damage that any check
+    /// found, as far as qemu-img check -r all can. Mended is a copy, for which the claim needs the room; it takes the disk's place when a check finds nothing wrong
+    /// with it, and the damaged disk is kept (status.disk.kept).
+    /// </summary>
+    [AllowedValues("Leaks", "All")]
+    public string? Repair { get; set; }
+
+    /// <summary>How many disks that a repaired copy took the place of are kept on the claim, the newest. The start or check that repairs keeps its own in any case; the next start deletes what is more.</summary>
+    [Default(1)]
+    [RangeMinimum(0)]
+    [RangeMaximum(5)]
+    public int KeepDamaged { get; set; } = 1;
+
     /// <summary>What becomes of the claim when the LabNode is deleted. Retain keeps it, and a LabNode of the same name finds its disk again.</summary>
     [Default(ReclaimPolicies.Retain)]
     [AllowedValues(ReclaimPolicies.Retain, ReclaimPolicies.Delete)]
@@ -108,10 +152,10 @@ public sealed class LabNodeStatus
     /// <summary>The generation of the spec that this status answers.</summary>
     public long? ObservedGeneration { get; set; }
 
-    /// <summary>One word: Pending, WaitingForImage, WaitingForVolume, Unschedulable, Starting, Running, Paused, Suspending, Suspended, Stopping, Stopped, BackOff, Failed or Deleting.</summary>
+    /// <summary>One word: Pending, WaitingForImage, WaitingForVolume, Unschedulable, Starting, Running, Paused, Suspending, Suspended, Stopping, Stopped, BackOff, NodeLost, Failed or Deleting.</summary>
     public string? Phase { get; set; }
 
-    /// <summary>Ready, ImageReady, DiskReady, Accelerated and RestartRequired.</summary>
+    /// <summary>Ready, ImageReady, DiskReady, DiskHealthy, Accelerated, RestartRequired, EvictionBlocked and Consistent.</summary>
     public IList<V1Condition>? Conditions { get; set; }
 
     /// <summary>The overlay's absolute path inside the pod: /overlays/node_&lt;id&gt;.qcow2.</summary>
@@ -141,6 +185,9 @@ public sealed class LabNodeStatus
     /// <summary>When the guest last ceased to run.</summary>
     public DateTime? StoppedAt { get; set; }
 
+    /// <summary>The guest's reboots of its own since it was started or resumed; absent when there were none.</summary>
+    public LabNodeReboots? Reboots { get; set; }
+
     /// <summary>When the disk was last put back to its base, or a kept one brought back.</summary>
     public DateTime? WipedAt { get; set; }
 
@@ -153,8 +200,11 @@ public sealed class LabNodeStatus
     /// <summary>Restarts that nobody asked for.</summary>
     public LabNodeRestarts? Restarts { get; set; }
 
-    /// <summary>Set while the guest stays off although the spec says Running: it powered itself off, or a person must decide. Any change of the spec ends it.</summary>
+    /// <summary>Set while the guest stays off although the spec says Running: it powered itself off, its lifetime ended, or a person must decide. Any change of the spec ends it; a schedule's off hours only one of restartRevision, or their own end.</summary>
     public LabNodeHalt? Halted { get; set; }
+
+    /// <summary>What comes next in its lifetime.</summary>
+    public LabNodeLifetimeStatus? Lifetime { get; set; }
 
     /// <summary>The last five ends of the guest, newest first.</summary>
     public IList<LabNodeTermination>? Terminations { get; set; }
@@ -183,6 +233,18 @@ public sealed class LabNodeDiskStatus
 
     /// <summary>The disks that gave way and are kept, newest first.</summary>
     public IList<LabNodeKeptDisk>? Kept { get; set; }
+
+    /// <summary>Names of disks on the claim that belong to no disk of this LabNode, as its last start found them (at most 10). They are left alone.</summary>
+    public IList<string>? StrayOverlays { get; set; }
+
+    /// <summary>The last look at the disk.</summary>
+    public LabNodeDiskCheck? LastCheck { get; set; }
+
+    /// <summary>When it was last checked in full; absent when it never was.</summary>
+    public DateTime? FullCheckAt { get; set; }
+
+    /// <summary>The checkRevision that was last acted upon.</summary>
+    public string? CheckRevision { get; set; }
 
     /// <summary>When the overlay was first seen whole. From then on a missing overlay is an error, never a fresh disk.</summary>
     public DateTime? CreatedAt { get; set; }
@@ -213,11 +275,17 @@ public sealed class LabNodeKeptDisk
     /// <summary>Its name: spec.disk.revision brings it back.</summary>
     public string? Revision { get; set; }
 
+    /// <summary>True when a repaired copy took its place; absent otherwise.</summary>
+    public bool? Damaged { get; set; }
+
     /// <summary>When it was made.</summary>
     public DateTime? CreatedAt { get; set; }
 
     /// <summary>What it takes on the claim, in bytes.</summary>
     public long? ActualSizeBytes { get; set; }
+
+    /// <summary>What it is based on; absent when that is what the present disk is based on.</summary>
+    public LabNodeBacking? Backing { get; set; }
 }
 
 /// <summary>What an overlay is based on.</summary>
@@ -228,6 +296,9 @@ public sealed class LabNodeBacking
 
     /// <summary>Name of the claim that holds it.</summary>
     public string? Claim { get; set; }
+
+    /// <summary>True when the disk has a copy of its own, beside it on its claim (delivery Copy); absent otherwise.</summary>
+    public bool? Copy { get; set; }
 
     /// <summary>Its digest, sha256:&lt;64 hexadecimal digits&gt;.</summary>
     public string? Digest { get; set; }
@@ -249,13 +320,51 @@ public sealed class LabNodePodStatus
     public string? Ip { get; set; }
 }
 
+/// <summary>A guest's reboots of its own, in its pod: they are no ends.</summary>
+public sealed class LabNodeReboots
+{
+    /// <summary>How many; told at most once a minute.</summary>
+    public int Count { get; set; }
+
+    /// <summary>When the last of them was.</summary>
+    public DateTime? LastAt { get; set; }
+}
+
+/// <summary>A look at a disk.</summary>
+public sealed class LabNodeDiskCheck
+{
+    /// <summary>When.</summary>
+    public DateTime? At { get; set; }
+
+    /// <summary>New (it was made at this start), Quick (before a start; given up after a minute), Full (as asked for or scheduled) or Live (QEMU came upon damage while the guest ran).</summary>
+    public string? Kind { get; set; }
+
+    /// <summary>Clean; Leaks (room is wasted, nothing is wrong with what the guest wrote); Repaired; Corrupt; NotDone (it was given up, or cut off).</summary>
+    public string? Result { get; set; }
+
+    /// <summary>The checkRevision that it answers; absent for one that none asked for.</summary>
+    public string? Revision { get; set; }
+
+    /// <summary>Clusters that take room and belong to nothing.</summary>
+    public long? Leaks { get; set; }
+
+    /// <summary>Wrong entries of the disk's tables.</summary>
+    public long? Corruptions { get; set; }
+
+    /// <summary>What was found, and the way out where there is one.</summary>
+    public string? Message { get; set; }
+
+    /// <summary>UID of the pod that looked.</summary>
+    public string? PodUid { get; set; }
+}
+
 /// <summary>Restarts that nobody asked for.</summary>
 public sealed class LabNodeRestarts
 {
     /// <summary>How many in all.</summary>
     public int Count { get; set; }
 
-    /// <summary>How many starts in a row failed; 0 after a healthy run.</summary>
+    /// <summary>How many starts in a row failed; 0 once a guest has run for ten minutes.</summary>
     public int Consecutive { get; set; }
 
     /// <summary>When the next try comes; set in phase BackOff only.</summary>
@@ -265,11 +374,17 @@ public sealed class LabNodeRestarts
 /// <summary>Why a guest stays off.</summary>
 public sealed class LabNodeHalt
 {
-    /// <summary>The reason of the end that led to it.</summary>
+    /// <summary>The reason of the end that led to it, or what ended its lifetime: TtlExpired, IdleTooLong or OutsideSchedule.</summary>
     public string? Reason { get; set; }
 
     /// <summary>The spec's generation at that time; another one ends the halt.</summary>
     public long Generation { get; set; }
+
+    /// <summary>When.</summary>
+    public DateTime? At { get; set; }
+
+    /// <summary>Where a lifetime ended: the spec's restartRevision at that time. Another one starts the guest.</summary>
+    public string? RestartRevision { get; set; }
 }
 
 /// <summary>One end of a guest.</summary>
@@ -293,7 +408,7 @@ public sealed class LabNodeTermination
     /// <summary>UID of the pod that ended.</summary>
     public string? PodUid { get; set; }
 
-    /// <summary>The console's last lines.</summary>
+    /// <summary>The console's last 50 lines, at most 8,192 characters of them.</summary>
     public string? Console { get; set; }
 }
 

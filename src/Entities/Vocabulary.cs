@@ -1,5 +1,15 @@
 namespace SandLabX.Entities;
 
+/// <summary>The closed list of how disks come by their base image.</summary>
+public static class Deliveries
+{
+    /// <summary>All read the one copy on the image's claim.</summary>
+    public const string Shared = "Shared";
+
+    /// <summary>Each disk has a copy of its own, beside it on its claim.</summary>
+    public const string Copy = "Copy";
+}
+
 /// <summary>Values of <c>spec.powerState</c>.</summary>
 public static class PowerStates
 {
@@ -83,6 +93,19 @@ public static class NodePhases
 
     /// <summary>It is being deleted.</summary>
     public const string Deleting = "Deleting";
+
+    /// <summary>The cluster's node that its pod is on is silent; what became of its guest can't be known, and none is started elsewhere.</summary>
+    public const string NodeLost = "NodeLost";
+}
+
+/// <summary>Values of <c>spec.evictionPolicy</c>: what an eviction of the guest's pod meets, such as a drain of its node.</summary>
+public static class EvictionPolicies
+{
+    /// <summary>The guest is stopped in order and starts elsewhere.</summary>
+    public const string Stop = "Stop";
+
+    /// <summary>It is refused, by a PodDisruptionBudget, as long as the guest has a pod.</summary>
+    public const string Block = "Block";
 }
 
 /// <summary>Values of a LabImage's <c>status.phase</c>.</summary>
@@ -119,9 +142,18 @@ public static class ConditionTypes
     /// <summary>The LabNode's claim and overlay are there and sound.</summary>
     public const string DiskReady = "DiskReady";
 
+    /// <summary>Nothing is wrong inside of the LabNode's disk, as its last check found.</summary>
+    public const string DiskHealthy = "DiskHealthy";
+
     /// <summary>The guest runs on KVM; when not, the reason says why.</summary>
     public const string Accelerated = "Accelerated";
 
     /// <summary>The spec says what the guest that runs does not have yet; the next start brings it.</summary>
     public const string RestartRequired = "RestartRequired";
+
+    /// <summary>The LabNode's record, claims and pods agree; when not, the reason says what does not, and nothing is changed unasked. Absent as long as they always did.</summary>
+    public const string Consistent = "Consistent";
+
+    /// <summary>With spec.evictionPolicy Block: evictions of the guest's pod are refused. Absent without that, and while there is no pod.</summary>
+    public const string EvictionBlocked = "EvictionBlocked";
 }

@@ -6,6 +6,7 @@ using SandLabX.Operator.LabImages;
 using SandLabX.Operator.LabNodes;
 using SandLabX.Operator.Metering;
 using SandLabX.Operator.Runners;
+using SandLabX.Operator.Validation;
 using SandLabX.Runtime;
 
 namespace SandLabX.Operator;
@@ -25,6 +26,7 @@ public static class Composition
             .AddSingleton<NodeObserver>()
             .AddSingleton<ImageObserver>()
             .AddSingleton<LabGauges>()
+            .AddSingleton<EvictionGuards>()
             .AddSingleton<IntentExecutor>()
             .AddSingleton<PlanExecutor>();
         services.AddKubernetesOperator(settings =>
@@ -43,12 +45,16 @@ public static class Composition
                 .Watches<V1Pod, NodeObserver>((observer, pod) => observer.MapPod(pod), Ours)
                 .Watches<V1PersistentVolumeClaim, NodeObserver>((observer, claim) => observer.MapClaim(claim), Ours)
                 .Watches<V1Alpha1LabImage, NodeObserver>((observer, image) => observer.MapImage(image))
+                .Watches<V1Node, NodeObserver>((observer, host) => observer.MapHost(host))
                 .Watches<V1StorageClass, NodeObserver>((observer, _) => observer.MapStorageClass()))
             .AddFinalizer<NodeController, V1Alpha1LabNode>(Api.NodeFinalizer)
             .AddIndex<V1Alpha1LabNode>(Indexes.ImageOfNode, Indexes.ImageOf)
-            .AddIndex<V1PersistentVolumeClaim>(Indexes.Backing, claim => Indexes.BackingOf(claim).AsValues())
+            .AddIndex<V1PersistentVolumeClaim>(Indexes.Backing, claim => Indexes.BackingsOf(claim).Select(key => key.ToString()))
             .AddIndex<V1PersistentVolumeClaim>(Indexes.Image, claim => Indexes.OwnerByLabel(claim.Metadata, Labels.Image).AsValues())
-            .AddIndex<V1Pod>(Indexes.Image, pod => Indexes.OwnerByLabel(pod.Metadata, Labels.Image).AsValues());
+            .AddIndex<V1Pod>(Indexes.Image, pod => Indexes.OwnerByLabel(pod.Metadata, Labels.Image).AsValues())
+            .AddIndex<V1Pod>(Indexes.Host, Indexes.HostOf)
+            .AddIndex<V1Pod>(Indexes.Mounted, pod => Indexes.ClaimsOf(pod).Select(claim => claim.ToString()))
+            .AddLeaderWork<StateValidator>((validator, stop) => validator.RunAsync(stop));
         services.AddHostedService<RunnerNews>();
         return services;
     }

@@ -23,6 +23,9 @@ public sealed class OperatorOptions
     /// <summary>The largest virtual size an imported image may have, in bytes. Default 2 TiB.</summary>
     public long MaxImageVirtualSizeBytes { get; set; } = 2048L * 1024 * Quantities.MiB;
 
+    /// <summary>Time between two validations of all LabNodes, claims and pods, as hh:mm:ss; the first comes when the operator begins to lead. Default 01:00:00, at least 10 s.</summary>
+    public TimeSpan ValidationInterval { get; set; } = TimeSpan.FromHours(1);
+
     /// <summary>The namespace that is watched; empty for all.</summary>
     public string WatchNamespace { get; set; } = "";
 

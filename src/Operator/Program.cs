@@ -23,6 +23,12 @@ if (options.RunnerImage.Length == 0)
     return 1;
 }
 
+if (options.ValidationInterval < TimeSpan.FromSeconds(10))
+{
+    await Console.Error.WriteLineAsync($"SANDLABX__VALIDATIONINTERVAL is {options.ValidationInterval}: give a time of at least 00:00:10, such as 01:00:00.").ConfigureAwait(false);
+    return 1;
+}
+
 builder.WebHost.ConfigureKestrel(k => k.ListenAnyIP(options.Port));
 builder.Services.AddSandLabX(options);
 WebApplication app = builder.Build();

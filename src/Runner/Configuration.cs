@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using SandLabX.Contract;
+using SandLabX.Runner.Import;
 
 namespace SandLabX.Runner;
 
@@ -25,8 +26,12 @@ internal static class Configuration
         Check(config.Accelerator is Accelerators.Auto or Accelerators.Kvm or Accelerators.Tcg, "accelerator", config.Accelerator, "Auto, KVM or TCG");
         Check(config.GracePeriodSeconds >= 0, "gracePeriodSeconds", $"{config.GracePeriodSeconds}", "0 or more");
         Check(config.DiskRevision.Length > 0 || !config.Wipe, "diskRevision", config.DiskRevision, "the name of the disk that is asked for");
+        Check(config.KeepDamaged >= 0, "keepDamaged", $"{config.KeepDamaged}", "0 or more");
+        Check(config.Repair is null or DiskRepairs.Leaks or DiskRepairs.All, "repair", config.Repair, "Leaks or All");
         Check(config.KeepWiped >= 0, "keepWiped", $"{config.KeepWiped}", "0 or more");
         Check(config.DiskSizeBytes is null or > 0, "diskSizeBytes", $"{config.DiskSizeBytes}", "more than 0");
+        Check(config.CdromPath is null || IsPath(config.CdromPath), "cdromPath", config.CdromPath, "an absolute path");
+        Check(config.Seed is not { HostName.Length: 0 }, "seed.hostName", config.Seed?.HostName, "a name");
         return config with { DiskSizeBytes = config.DiskSizeBytes is { } size ? (size + 511) / 512 * 512 : null };
     }
 
@@ -35,11 +40,32 @@ internal static class Configuration
     internal static ImportConfig ReadImport(string? json)
     {
         ImportConfig config = Read(json, ContractJson.Default.ImportConfig);
-        bool isUrl = Uri.TryCreate(config.Url, UriKind.Absolute, out Uri? url) && (url.Scheme == Uri.UriSchemeHttp || url.Scheme == Uri.UriSchemeHttps);
+        Uri? url = null;
+        bool isUrl = config.Url is null || (Uri.TryCreate(config.Url, UriKind.Absolute, out url) && (url.Scheme == Uri.UriSchemeHttp || url.Scheme == Uri.UriSchemeHttps));
         Check(isUrl, "url", isUrl ? "" : "what is given", "an absolute http or https address");
+        Check(config.Oci is null || OciReference.Parse(config.Oci.Reference) is not null, "oci.reference", config.Oci?.Reference, "registry/repository:tag or registry/repository@sha256:digest");
+        CheckFile(config.File);
+        Check(new object?[] { config.Url, config.Oci, config.File }.Count(source => source is not null) <= 1, "url, oci, file", "more than one", "one at most");
         Check(IsDigest(config.Sha256), "sha256", config.Sha256, "64 hexadecimal digits");
         Check(IsPath(config.TargetPath), "targetPath", config.TargetPath, "an absolute path");
+        Check(config.ClaimBytes is null or > 0, "claimBytes", $"{config.ClaimBytes}", "more than 0");
         Check(config.MaxVirtualSizeBytes > 0, "maxVirtualSizeBytes", $"{config.MaxVirtualSizeBytes}", "more than 0");
+        return config;
+    }
+
+    /// <summary>Reads the configuration of an adoption.</summary>
+    /// <exception cref="RunnerEndException"><see cref="TerminationReasons.InvalidConfiguration"/>.</exception>
+    internal static AdoptConfig ReadAdopt(string? json)
+    {
+        AdoptConfig config = Read(json, ContractJson.Default.AdoptConfig);
+        Check(IsDiskId(config.DiskId), "diskId", config.DiskId, "1 to 63 lower-case letters, digits and hyphens");
+        Check(IsPath(config.OverlayPath) && Path.GetFileName(config.OverlayPath) == $"node_{config.DiskId}.qcow2", "overlayPath", config.OverlayPath, "an absolute path that ends in node_<diskId>.qcow2");
+        Check(IsPath(config.BackingPath), "backingPath", config.BackingPath, "an absolute path");
+        Check(IsDigest(config.BackingSha256), "backingSha256", config.BackingSha256, "64 hexadecimal digits");
+        Check(IsDigest(config.Sha256), "sha256", config.Sha256, "64 hexadecimal digits");
+        Check(config.SourceBacking is { Length: > 0 and <= MaxBackingName }, "sourceBacking", config.SourceBacking, $"1 to {MaxBackingName} characters");
+        Check(config.VirtualSizeBytes > 0, "virtualSizeBytes", $"{config.VirtualSizeBytes}", "more than 0");
+        CheckFile(config.File);
         return config;
     }
 
@@ -62,6 +88,9 @@ internal static class Configuration
             throw new RunnerEndException(TerminationReasons.InvalidConfiguration, $"{name} is {Consoles.ConsoleText.Printable(value ?? "null")}; it must be {expected}.");
         }
     }
+
+    private static void CheckFile(FileSource? file) =>
+        Check(file is null || (IsPath(file.Root) && IsPath("/" + file.Path)), "file.path", file?.Path, "a path without .. within the claim");
 
     private static bool IsDiskId(string? id) => id is { Length: >= 1 and <= 63 } && id.All(c => c is (>= 'a' and <= 'z') or (>= '0' and <= '9') or '-');
 

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Reflection;
 using SandLabX.Contract;
+using SandLabX.Runner.Adopt;
 using SandLabX.Runner.Consoles;
 using SandLabX.Runner.Http;
 using SandLabX.Runner.Import;
@@ -14,7 +15,9 @@ internal static class Program
     private const string Usage = """
         usage: sandlabx-runner run       runs the guest that SANDLABX_CONFIG describes
                sandlabx-runner import    imports the image that SANDLABX_CONFIG describes
+               sandlabx-runner adopt     receives the disk that SANDLABX_CONFIG describes
                sandlabx-runner console   attaches to the guest's serial console (--help tells more)
+               sandlabx-runner vnc       joins standard input and output to the guest's screen (RFB), until either ends
                sandlabx-runner version
         """;
 
@@ -34,8 +37,13 @@ internal static class Program
             case ["import"]:
                 return await ServeAsync((surroundings, states, shutdown, clock, json) =>
                     new ImportVerb(surroundings, states, shutdown, clock).RunAsync(json)).ConfigureAwait(false);
+            case ["adopt"]:
+                return await ServeAsync((surroundings, states, shutdown, clock, json) =>
+                    new AdoptVerb(surroundings, states, shutdown, clock).RunAsync(json)).ConfigureAwait(false);
             case ["console", .. string[] rest]:
                 return await ConsoleVerb.RunAsync(rest, RunnerSurroundings.Read().RunDirectory).ConfigureAwait(false);
+            case ["vnc"]:
+                return await VncVerb.RunAsync(RunnerSurroundings.Read().RunDirectory).ConfigureAwait(false);
             case ["version"]:
                 Console.WriteLine(Version);
                 return 0;
@@ -48,7 +56,8 @@ internal static class Program
     /// <summary>What both serving verbs have in common: signals, the HTTP server, and one typed last word whatever happens.</summary>
     private static async Task<int> ServeAsync(Func<RunnerSurroundings, StateHub, Shutdown, TimeProvider, string?, Task<TerminationReport>> work)
     {
-        using var shutdown = new Shutdown();
+        // Never disposed: a signal that comes while the runner ends must not take its exit code away.
+        var shutdown = new Shutdown();
         TimeProvider clock = TimeProvider.System;
         DateTimeOffset started = clock.GetUtcNow();
         RunnerSurroundings surroundings = RunnerSurroundings.Read();
@@ -59,12 +68,7 @@ internal static class Program
         {
             states.Change(state => state with { Timeline = new StartTimeline { RunnerStarted = started } });
             server = new HttpServer(surroundings.Port, states);
-            if (surroundings.Port == 0)
-            {
-                Directory.CreateDirectory(surroundings.RunDirectory);
-                await File.WriteAllTextAsync(Path.Combine(surroundings.RunDirectory, "port"), $"{server.Port}\n").ConfigureAwait(false);
-            }
-
+            surroundings.TellPort("port", surroundings.Port, server.Port);
             report = await work(surroundings, states, shutdown, clock, Environment.GetEnvironmentVariable(ContractNames.ConfigVariable)).ConfigureAwait(false);
         }
         catch (Exception e)
@@ -73,7 +77,7 @@ internal static class Program
         }
 
         RunnerState last = states.Current.State;
-        report = report with { Disk = last.Disk, Accelerator = last.Accelerator, Timeline = last.Timeline };
+        report = report with { Disk = last.Disk, Check = last.Check, Accelerator = last.Accelerator, Timeline = last.Timeline };
         Log.Line("end", ("reason", report.Reason), ("message", report.Message));
         Termination.Write(surroundings.TerminationPath, report);
         states.Change(state => state with { Phase = RunnerPhases.Ended, End = Termination.Shortened(report) });

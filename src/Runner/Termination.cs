@@ -11,16 +11,12 @@ internal static class Termination
 
     /// <summary>0 for the ends that nobody needs to look into.</summary>
     internal static int ExitCode(string reason) =>
-        reason is TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.HostPowerOff or TerminationReasons.Suspended or TerminationReasons.Imported ? 0 : 1;
+        reason is TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.HostPowerOff or TerminationReasons.Suspended or TerminationReasons.Imported or TerminationReasons.Adopted or TerminationReasons.Checked ? 0 : 1;
 
     /// <summary>The report as JSON within the limit: the console gives way from its beginning, line by line and then within its last line.</summary>
     internal static byte[] Fit(TerminationReport report, int limit = ContractNames.TerminationMessageLimit)
     {
-        if (report.Message.Length > MaxMessage)
-        {
-            report = report with { Message = report.Message[..MaxMessage] + "…" };
-        }
-
+        report = Shortened(report);
         byte[] whole = Json(report);
         if (whole.Length <= limit)
         {
@@ -30,8 +26,8 @@ internal static class Termination
         if (report.Console is not { Length: > 0 } console || Json(report with { Console = null }).Length > limit)
         {
             // A message in letters that JSON writes as six bytes each.
-            string message = report.Message;
-            return Fit(report with { Console = null, Message = message.Length > 2 ? message[..(message.Length / 2)] + "…" : "" }, limit);
+            DiskCheckReport? check = report.Check;
+            return Fit(report with { Console = null, Message = Half(report.Message), Check = check is null ? null : check with { Message = Half(check.Message) } }, limit);
         }
 
         // The longest end of the console that fits: how many bytes a character takes in JSON is for the serializer to say.
@@ -59,9 +55,12 @@ internal static class Termination
         return Json(report with { Console = kept.Length == 0 ? null : kept });
     }
 
-    /// <summary>The report as <see cref="Fit"/> leaves it.</summary>
-    internal static TerminationReport Shortened(TerminationReport report) =>
-        JsonSerializer.Deserialize(Fit(report), ContractJson.Default.TerminationReport)!;
+    /// <summary>The report as the event stream tells it, which has room for the whole console: only what quotes a tool may be too long.</summary>
+    internal static TerminationReport Shortened(TerminationReport report) => report with { Message = Short(report.Message), Check = report.Check is { } check ? check with { Message = Short(check.Message) } : null };
+
+    private static string Half(string message) => message.Length > 2 ? message[..(message.Length / 2)] + "…" : "";
+
+    private static string Short(string message) => message.Length > MaxMessage ? message[..MaxMessage] + "…" : message;
 
     /// <summary>Writes the report where Kubernetes reads it: into the file that is mounted there, which can't be replaced.</summary>
     internal static void Write(string path, TerminationReport report)

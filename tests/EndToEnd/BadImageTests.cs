@@ -41,7 +41,7 @@ public sealed class BadImageTests(Space space, ITestOutputHelper output) : Scena
     public async Task Text_in_place_of_a_disk()
     {
         (string url, string sha256) = await MakeAsync("e2e-text.qcow2", file => ["sh", "-c", $"echo '<!doctype html><html>not found</html>' > {file}"]);
-        await RefusesAsync("text", url, sha256, "NotQcow2", ["qcow2"]);
+        await RefusesAsync("text", url, sha256, "UnknownFormat", ["web page"]);
     }
 
     [Fact]

@@ -69,7 +69,7 @@ public sealed class BadNodeTests(Space space, ITestOutputHelper output) : Scenar
         Guest guest = await Space.RunningGuestAsync("full");
         await guest.OkAsync("write marker before it was full");
         await Lab.KubectlAsync("-n", Space.Name, "exec", "labnode-full", "--", "sh", "-c", "dd if=/dev/zero of=/overlays/ballast bs=1M");
-        Task<string> filling = guest.AskAsync("fill 8", 90);
+        Task<string> filling = guest.AskAsync("fill 8");
         V1Alpha1LabNode node = await Space.AwaitPhaseAsync("full", NodePhases.Paused);
         V1Condition disk = Space.Condition(node, ConditionTypes.DiskReady)!;
         disk.Reason.ShouldBe("NoSpace");
@@ -80,6 +80,28 @@ public sealed class BadNodeTests(Space space, ITestOutputHelper output) : Scenar
         (await filling).ShouldContain("OK 8 MiB");
         (await guest.OkAsync("read marker")).ShouldBe("before it was full");
         (await Space.NodeNowAsync("full"))!.Status!.Terminations.ShouldBeNull();
+    }
+
+    [Fact]
+    public async Task A_claim_that_is_full_grows_with_its_disk_and_the_guest_goes_on()
+    {
+        await Space.NodeAsync("fuller", disk: "size: 320Mi");
+        Guest guest = await Space.RunningGuestAsync("fuller");
+        await guest.OkAsync("write marker before it was full");
+        await Lab.KubectlAsync("-n", Space.Name, "exec", "labnode-fuller", "--", "sh", "-c", "dd if=/dev/zero of=/overlays/ballast bs=1M");
+        Task filling = guest.TellAsync("fill 8").ContinueWith(_ => { }, TaskScheduler.Default);
+        await Space.AwaitPhaseAsync("fuller", NodePhases.Paused);
+
+        // The local cluster's volumes grow while no pod uses them: with a restart, as the docs have it.
+        await Space.PatchNodeAsync("fuller", """{"spec": {"gracePeriodSeconds": 1, "restartRevision": "larger", "disk": {"size": "600Mi"} } }""");
+        V1Alpha1LabNode node = await Space.AwaitNodeAsync(
+            "fuller", n => n.Status is { Phase: NodePhases.Running, Disk.VirtualSizeBytes: 600 * Quantities.MiB, Terminations.Count: 1 }, "runs on a larger disk");
+        node.Status!.Terminations![0].Message!.ShouldContain("its claim was full");
+        Space.Condition(node, ConditionTypes.DiskReady)!.Status.ShouldBe("True");
+        await guest.ReadyAsync(boot: 2);
+        (await guest.OkAsync("read marker")).ShouldBe("before it was full");
+        (await guest.OkAsync("fill 8")).ShouldContain("8 MiB");
+        await filling;
     }
 
     [Fact]

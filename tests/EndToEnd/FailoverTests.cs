@@ -15,7 +15,7 @@ public sealed class FailoverTests(Space space, ITestOutputHelper output) : Scena
     {
         try
         {
-            await ScaleAsync(2);
+            await Lab.ScaleOperatorAsync(2);
             await Space.NodeAsync("before");
             await Space.NodeAsync("during");
             await Space.PowerAsync("during", PowerStates.Stopped);
@@ -24,12 +24,12 @@ public sealed class FailoverTests(Space space, ITestOutputHelper output) : Scena
             string pod = (await Space.PodNowAsync("before"))!.Metadata.Uid;
 
             // Without a word: SIGKILL, and its lease is not given back.
-            string leader = await LeaderAsync();
+            string leader = await Lab.LeaderAsync();
             await Lab.ClusterAsync(
-                20, "exec", "sh", "-c", $"for p in $(pgrep -f '^/app/SandLabX.Operator'); do tr '\\0' '\\n' < /proc/$p/environ | grep -qx POD_NAME={Pod(leader)} && kill -KILL $p; done; true");
+                20, "exec", "sh", "-c", $"for p in $(pgrep -f '^/app/SandLabX.Operator'); do tr '\\0' '\\n' < /proc/$p/environ | grep -qx POD_NAME={Lab.PodOf(leader)} && kill -KILL $p; done; true");
             long killed = Stopwatch.GetTimestamp();
             await Space.PowerAsync("during", PowerStates.Running);
-            string next = await Eventually.SeesAsync("another replica leads", LeaderAsync, now => now.Length > 0 && now != leader);
+            string next = await Eventually.SeesAsync("another replica leads", Lab.LeaderAsync, now => now.Length > 0 && now != leader);
             await Space.AwaitPhaseAsync("during", NodePhases.Running);
             Output.WriteLine($"{leader} was killed; {next} led, and had started a guest, after {Stopwatch.GetElapsedTime(killed).TotalSeconds:0.0} s");
             (await Space.PodNowAsync("before"))!.Metadata.Uid.ShouldBe(pod);
@@ -38,29 +38,17 @@ public sealed class FailoverTests(Space space, ITestOutputHelper output) : Scena
 
             // Asked to end, a leader gives the lease back: the other one need not wait for it to run out.
             await Lab.OperatorReadyAsync(2);
-            leader = await LeaderAsync();
-            await Lab.KubectlOkAsync("-n", Lab.OperatorNamespace, "delete", "pod", Pod(leader), "--wait=false");
+            leader = await Lab.LeaderAsync();
+            await Lab.KubectlOkAsync("-n", Lab.OperatorNamespace, "delete", "pod", Lab.PodOf(leader), "--wait=false");
             long asked = Stopwatch.GetTimestamp();
             await Space.PowerAsync("during", PowerStates.Stopped);
-            await Eventually.SeesAsync("another replica leads", LeaderAsync, now => now.Length > 0 && now != leader);
+            await Eventually.SeesAsync("another replica leads", Lab.LeaderAsync, now => now.Length > 0 && now != leader);
             await Space.AwaitPhaseAsync("during", NodePhases.Stopped);
             Output.WriteLine($"{leader} was asked to end; a guest was stopped {Stopwatch.GetElapsedTime(asked).TotalSeconds:0.0} s later");
         }
         finally
         {
-            await ScaleAsync(1);
+            await Lab.ScaleOperatorAsync(1);
         }
     }
-
-    private static async Task ScaleAsync(int replicas)
-    {
-        await Lab.KubectlOkAsync("-n", Lab.OperatorNamespace, "scale", Lab.OperatorDeployment, $"--replicas={replicas}");
-        await Lab.OperatorReadyAsync(replicas);
-    }
-
-    /// <summary>The process that holds the lease, as pod_id; empty when none does.</summary>
-    private static async Task<string> LeaderAsync() =>
-        (await Lab.KubectlOkAsync("-n", Lab.OperatorNamespace, "get", "lease", "sandlabx-leader", "-o", "jsonpath={.spec.holderIdentity}")).Trim();
-
-    private static string Pod(string holder) => holder.Split('_')[0];
 }

@@ -269,12 +269,14 @@ public sealed partial class LifecycleTests(Space space, ITestOutputHelper output
         V1Alpha1LabNode before = (await Space.NodeNowAsync("boots"))!;
         await guest.TellAsync("reboot");
         await guest.ReadyAsync(boot: 2);
-        V1Alpha1LabNode after = (await Space.NodeNowAsync("boots"))!;
+        V1Alpha1LabNode after = await Space.AwaitNodeAsync("boots", n => n.Status?.Reboots is not null, "the reboot is on record");
+        await Space.EventAsync("LabNode", "boots", "Normal", "Rebooted");
         after.Status!.Phase.ShouldBe(NodePhases.Running);
         after.Status.Pod!.Uid.ShouldBe(before.Status!.Pod!.Uid);
         (after.Status.Terminations ?? []).ShouldBeEmpty();
         (after.Status.Restarts?.Count ?? 0).ShouldBe(0);
-        after.Metadata.ResourceVersion.ShouldBe(before.Metadata.ResourceVersion, "a reboot needs no write");
+        after.Status.Reboots!.Count.ShouldBe(1);
+        after.Status.Reboots.LastAt!.Value.ShouldBeGreaterThan(after.Status.StartedAt!.Value);
     }
 
     [Fact]

@@ -10,9 +10,9 @@ public sealed class MetricsTests(Space space, ITestOutputHelper output) : Scenar
     [Fact]
     public async Task A_guests_start_end_and_retained_claim_are_counted()
     {
-        double starts = await SumAsync("sandlabx_guest_starts_total", "how=\"boot\"");
-        double totals = await SumAsync("sandlabx_guest_start_seconds_count", "stage=\"total\"");
-        double ends = await SumAsync("sandlabx_guest_ends_total", "reason=\"GuestShutdown\"");
+        double starts = await Lab.OperatorMetricAsync("sandlabx_guest_starts_total", "how=\"boot\"");
+        double totals = await Lab.OperatorMetricAsync("sandlabx_guest_start_seconds_count", "stage=\"total\"");
+        double ends = await Lab.OperatorMetricAsync("sandlabx_guest_ends_total", "reason=\"GuestShutdown\"");
         await Space.NodeAsync("counted");
         Guest guest = await Space.RunningGuestAsync("counted");
         await SeesAsync("sandlabx_guest_starts_total", "how=\"boot\"", starts + 1);
@@ -28,22 +28,11 @@ public sealed class MetricsTests(Space space, ITestOutputHelper output) : Scenar
 
         // Claims of other tests come and go; one of ours stays.
         await SeesAsync("sandlabx_orphans", "kind=\"DiskClaim\"", 1);
-        string all = await ReadAsync();
+        string all = await Lab.OperatorMetricsAsync();
         all.ShouldNotContain("counted", customMessage: "no label holds an object's name");
         all.ShouldNotContain(Space.Name);
     }
 
     private static Task<double> SeesAsync(string metric, string label, double least) => Eventually.SeesAsync(
-        $"{metric}{{{label}}} is at least {least.ToString(CultureInfo.InvariantCulture)}", () => SumAsync(metric, label), value => value >= least);
-
-    private static async Task<double> SumAsync(string metric, string label) => (await ReadAsync()).Split('\n')
-        .Where(line => line.StartsWith(metric, StringComparison.Ordinal) && line[metric.Length] is '{' or ' ' && line.Contains(label, StringComparison.Ordinal))
-        .Sum(line => double.Parse(line[(line.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture));
-
-    private static async Task<string> ReadAsync()
-    {
-        string pod = (await Lab.KubectlOkAsync(
-            "-n", Lab.OperatorNamespace, "get", "pods", "-l", "app.kubernetes.io/name=sandlabx", "--field-selector", "status.phase=Running", "-o", "jsonpath={.items[0].metadata.name}")).Trim();
-        return await Lab.KubectlOkAsync("get", "--raw", $"/api/v1/namespaces/{Lab.OperatorNamespace}/pods/{pod}:8080/proxy/metrics");
-    }
+        $"{metric}{{{label}}} is at least {least.ToString(CultureInfo.InvariantCulture)}", () => Lab.OperatorMetricAsync(metric, label), value => value >= least);
 }

@@ -27,6 +27,38 @@ public sealed class QuotaTests(Space space, ITestOutputHelper output) : Scenario
         (await Space.EventsAsync("LabNode", "poor")).Count(e => e.Reason == "RefusedByServer").ShouldBe(1, "one trouble, one event");
     }
 
+    [Fact]
+    public async Task A_limit_range_that_refuses_the_pod_is_told_with_the_way_out_and_the_LabNode_runs_once_its_spec_fits()
+    {
+        await Lab.ApplyAsync($$"""
+            apiVersion: v1
+            kind: LimitRange
+            metadata: {name: limits, namespace: {{Space.Name}}}
+            spec: {limits: [{type: Container, max: {memory: 600Mi}, default: {memory: 16Mi, cpu: 10m}, defaultRequest: {memory: 16Mi, cpu: 10m} }, {type: PersistentVolumeClaim, max: {storage: 1Gi} }]}
+            """);
+        await Space.NodeAsync("greedy", "powerState: Stopped");
+        await Space.PatchNodeAsync("greedy", """{"spec": {"powerState": "Running", "memory": "2Gi"} }""");
+        await Space.NodeAsync("large", disk: "size: 2Gi");
+        await RefusedAsync("greedy", "maximum memory usage per Container is 600Mi", "Lower spec.memory");
+        await RefusedAsync("large", "maximum storage usage per PersistentVolumeClaim is 1Gi", "Lower spec.disk.size");
+
+        // The defaults are for containers that name nothing: a guest keeps what its spec gives it.
+        await Space.PatchNodeAsync("greedy", """{"spec": {"memory": "128Mi"} }""");
+        await Space.AwaitPhaseAsync("greedy", NodePhases.Running);
+        (await Space.PodNowAsync("greedy"))!.Spec.Containers[0].Resources.Requests["memory"].ToDecimal().ShouldBeGreaterThan(128 * Quantities.MiB);
+        await Space.PatchNodeAsync("large", """{"spec": {"disk": {"size": "300Mi"} } }""");
+        await Space.AwaitPhaseAsync("large", NodePhases.Running);
+    }
+
+    private async Task RefusedAsync(string name, params string[] words)
+    {
+        V1Alpha1LabNode node = await Space.AwaitNodeAsync(name, n => Space.Condition(n, ConditionTypes.Ready)?.Reason == "RefusedByServer", "is refused");
+        string message = Space.Condition(node, ConditionTypes.Ready)!.Message;
+        Output.WriteLine(message);
+        words.ShouldAllBe(word => message.Contains(word));
+        await Space.EventAsync("LabNode", name, "Warning", "RefusedByServer", words);
+    }
+
     private Task QuotaAsync(string memory) => Lab.ApplyAsync($$"""
         apiVersion: v1
         kind: ResourceQuota

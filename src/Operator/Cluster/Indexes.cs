@@ -7,23 +7,41 @@ namespace SandLabX.Operator.Cluster;
 /// <summary>How objects of the cluster are found by what they are about.</summary>
 public static class Indexes
 {
-    /// <summary>Index of disks' claims by the claim that holds their base image.</summary>
+    /// <summary>Index of disks' claims by the claims that hold base images of theirs.</summary>
     public const string Backing = "backing";
 
     /// <summary>Index of claims and pods by the LabImage whose label they carry.</summary>
     public const string Image = "image";
 
-    /// <summary>Index of LabNodes by the LabImage that their spec names.</summary>
+    /// <summary>Index of LabNodes by the LabImages that their spec names.</summary>
     public const string ImageOfNode = "image-of-node";
 
-    /// <summary>The values of <see cref="ImageOfNode"/> for one LabNode.</summary>
-    public static IEnumerable<string> ImageOf(V1Alpha1LabNode node) => [new ObjectKey(node.Metadata.NamespaceProperty, node.Spec.Image).ToString()];
+    /// <summary>Index of pods by the cluster's node that they are on.</summary>
+    public const string Host = "host";
 
-    /// <summary>The claim that holds the base image of a disk's claim; null for any other claim.</summary>
+    /// <summary>Index of pods by the claims that they mount.</summary>
+    public const string Mounted = "mounted";
+
+    /// <summary>The value of <see cref="Host"/> for one pod; none before it has a place.</summary>
+    public static IEnumerable<string> HostOf(V1Pod pod) => string.IsNullOrEmpty(pod.Spec?.NodeName) ? [] : [pod.Spec.NodeName];
+
+    /// <summary>The claims that a pod mounts.</summary>
+    public static IEnumerable<ObjectKey> ClaimsOf(V1Pod pod) => (pod.Spec?.Volumes ?? [])
+        .Select(volume => volume.PersistentVolumeClaim?.ClaimName)
+        .OfType<string>()
+        .Select(name => new ObjectKey(pod.Metadata.NamespaceProperty, name));
+
+    /// <summary>The values of <see cref="ImageOfNode"/> for one LabNode.</summary>
+    public static IEnumerable<string> ImageOf(V1Alpha1LabNode node) => ((string?[])[node.Spec.Image, node.Spec.Cdrom?.Image])
+        .OfType<string>().Distinct().Select(image => new ObjectKey(node.Metadata.NamespaceProperty, image).ToString());
+
+    /// <summary>The claim that holds the base image of a claim's present disk; null for any other claim.</summary>
     public static ObjectKey? BackingOf(V1PersistentVolumeClaim claim) =>
-        claim.Metadata.Annotations is { } notes && notes.TryGetValue(Annotations.BackingClaim, out string? backing)
-            ? new ObjectKey(claim.Metadata.NamespaceProperty, backing)
-            : null;
+        DiskBases.Present(claim) is { } present ? new ObjectKey(claim.Metadata.NamespaceProperty, present.Claim) : null;
+
+    /// <summary>The claims that hold base images of a claim's disks, kept ones included.</summary>
+    public static IEnumerable<ObjectKey> BackingsOf(V1PersistentVolumeClaim claim) =>
+        DiskBases.ClaimsOf(claim).Select(name => new ObjectKey(claim.Metadata.NamespaceProperty, name));
 
     /// <summary>The owner that an object's label names, in the object's namespace; null when it has none.</summary>
     public static ObjectKey? OwnerByLabel(V1ObjectMeta meta, string label) =>

@@ -33,7 +33,7 @@ public sealed class PlanExecutor(KubeApi api, IntentExecutor intents, TimeProvid
         {
             Plan<TStatus> waiting = plan(entity, known.Refusal);
             TEntity seen = await WriteAsync(entity, waiting.Status, stop).ConfigureAwait(false);
-            await intents.ApplyAsync(seen, waiting.Intents.Where(i => i is not (Intent.CreateClaim or Intent.CreatePod or Intent.GrowClaim)), stop).ConfigureAwait(false);
+            await intents.ApplyAsync(seen, waiting.Intents.Where(i => i is not (Intent.CreateClaim or Intent.CreatePod or Intent.GrowClaim or Intent.DeleteNode)), stop).ConfigureAwait(false);
             return ReconciliationResult.RequeueAfter(left);
         }
 

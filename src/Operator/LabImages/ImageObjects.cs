@@ -12,8 +12,11 @@ namespace SandLabX.Operator.LabImages;
 /// <summary>The claim and the import's pod that a LabImage gets, as pure functions of its spec.</summary>
 public static class ImageObjects
 {
-    /// <summary>An import streams to the disk and runs qemu-img under limits of its own; measured below 200 MiB with the page cache of what it writes.</summary>
-    private const string ImportMemory = "512Mi";
+    /// <summary>An import streams, whatever the file's size: one of 4 GiB, converted, was measured to end well within 64 MiB, the page cache of what it writes included.</summary>
+    private const string ImportMemory = "64Mi";
+
+    /// <summary>The limit: a decompressor's window of 128 MiB, or the tables of a very large image, beside that.</summary>
+    private const string ImportMemoryLimit = "256Mi";
 
     /// <summary>An interrupted import keeps what it has; it needs no long goodbye.</summary>
     private const int GraceSeconds = 10;
@@ -27,7 +30,7 @@ public static class ImageObjects
 
     /// <summary>What an import is told, in short: a changed source or claim is a new try.</summary>
     public static string ImportHash(V1Alpha1LabImage image) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(
-        $"{image.Spec.Source.Url}\n{image.Spec.Sha256}\n{image.Spec.Storage.Size}\n{image.Spec.Storage.StorageClassName}\n{image.Spec.Storage.AccessMode}")))[..16];
+        $"{image.Spec.Sha256}\n{image.Spec.Storage.Size}\n{image.Spec.Storage.StorageClassName}\n{image.Spec.Storage.AccessMode}\n{image.Spec.Compress}\n{ImageSources.Told(image.Spec.Source)}")))[..16];
 
     /// <summary>What makes a try a new one: what the import is told, and the runner that carries it out.</summary>
     public static string TryKey(string importHash, string runnerImage) => $"{importHash}@{runnerImage}";
@@ -45,7 +48,7 @@ public static class ImageObjects
         },
         Spec = new V1PersistentVolumeClaimSpec
         {
-            AccessModes = [image.Spec.Storage.AccessMode],
+            AccessModes = image.Spec.Storage.AccessMode == "ReadOnlyMany" ? ["ReadWriteOnce", "ReadOnlyMany"] : [image.Spec.Storage.AccessMode],
             StorageClassName = image.Spec.Storage.StorageClassName,
             Resources = new V1VolumeResourceRequirements
             {
@@ -61,14 +64,18 @@ public static class ImageObjects
         {
             Image = $"{image.Metadata.NamespaceProperty}/{image.Metadata.Name}",
             Url = image.Spec.Source.Url,
+            Oci = ImageSources.Oci(image.Spec.Source),
+            File = ImageSources.File(image.Spec.Source),
             Sha256 = image.Spec.Sha256,
+            Compress = image.Spec.Compress,
+            ClaimBytes = Quantities.TryParse(image.Spec.Storage.Size, out long size) ? size : null,
             TargetPath = $"{ContractNames.ImportDirectory}/{ContractNames.ImageFile}",
             MaxVirtualSizeBytes = options.MaxImageVirtualSizeBytes,
         };
         var resources = new V1ResourceRequirements
         {
             Requests = new Dictionary<string, ResourceQuantity> { ["cpu"] = new("100m"), ["memory"] = new(ImportMemory) },
-            Limits = new Dictionary<string, ResourceQuantity> { ["cpu"] = new("2"), ["memory"] = new(ImportMemory) },
+            Limits = new Dictionary<string, ResourceQuantity> { ["cpu"] = new("2"), ["memory"] = new(ImportMemoryLimit) },
         };
         V1Pod pod = NodeObjects.RunnerPod(options, "import", JsonSerializer.Serialize(config, ContractJson.Default.ImportConfig), resources, GraceSeconds);
         pod.Metadata = new V1ObjectMeta
@@ -80,7 +87,8 @@ public static class ImageObjects
             OwnerReferences = [NodeObjects.OwnerOf(image)],
         };
         pod.Spec.Containers[0].VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = ContractNames.ImportDirectory });
-        pod.Spec.Volumes.Add(NodeObjects.ClaimVolume("image", Key(image).Name, readOnly: false));
+        pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("image", Key(image).Name, readOnly: false));
+        ImageSources.Equip(pod.Spec, image.Spec.Source);
         return pod;
     }
 

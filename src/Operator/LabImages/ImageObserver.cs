@@ -15,12 +15,9 @@ public sealed class ImageObserver(
     StorageClasses classes,
     RunnerFollower runners)
 {
-    /// <summary>Which LabImages a claim is about: its own, or the one that its disk is based on.</summary>
-    public IEnumerable<ObjectKey> MapClaim(V1PersistentVolumeClaim claim)
-    {
-        V1PersistentVolumeClaim? holder = Indexes.BackingOf(claim) is { } backing ? claims.Get(backing) : claim;
-        return holder is null ? [] : Indexes.OwnerByLabel(holder.Metadata, Labels.Image).AsKeys();
-    }
+    /// <summary>Which LabImages a claim is about: its own, or those that its disks are based on.</summary>
+    public IEnumerable<ObjectKey> MapClaim(V1PersistentVolumeClaim claim) => Indexes.BackingsOf(claim).Select(claims.Get).OfType<V1PersistentVolumeClaim>().Append(claim)
+        .SelectMany(holder => Indexes.OwnerByLabel(holder.Metadata, Labels.Image).AsKeys()).Distinct();
 
     /// <summary>Which LabImages may wait for a storage class.</summary>
     public IEnumerable<ObjectKey> MapStorageClass() => images.List()

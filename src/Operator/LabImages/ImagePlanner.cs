@@ -28,13 +28,16 @@ public static class ImagePlanner
     }
 
     /// <summary>True when only a corrected spec helps: the bytes themselves were refused.</summary>
-    public static bool IsFinal(string reason) => reason is TerminationReasons.DigestMismatch or TerminationReasons.NotQcow2
+    public static bool IsFinal(string reason) => reason is TerminationReasons.DigestMismatch or TerminationReasons.UnknownFormat or TerminationReasons.DecompressedTooLarge
         or TerminationReasons.HasBackingFile or TerminationReasons.HasDataFile or TerminationReasons.Encrypted
         or TerminationReasons.VirtualSizeTooLarge or TerminationReasons.ImageCorrupt or TerminationReasons.InvalidConfiguration
-        or TerminationReasons.NoSpace;
+        or TerminationReasons.NoSpace or TerminationReasons.ArtifactUnusable;
 
     private sealed class Draft
     {
+        /// <summary>How many disks are named that keep an image from being deleted; the rest is counted.</summary>
+        private const int NamedUsers = 10;
+
         private readonly ImageObservation _seen;
         private readonly OperatorOptions _options;
         private readonly DateTimeOffset _now;
@@ -57,6 +60,8 @@ public static class ImagePlanner
             _name = ImageObjects.Key(seen.Image).Name;
         }
 
+        private LabImageSource Source => _seen.Image.Spec.Source;
+
         private V1PersistentVolumeClaim? Claim => _seen.Claims.FirstOrDefault(c => c.Metadata.Name == _name);
 
         private V1Pod? Pod => _seen.Pods.FirstOrDefault(p => p.Metadata.Name == _name);
@@ -74,7 +79,8 @@ public static class ImagePlanner
             string[] users = [.. _seen.Users.Values.SelectMany(u => u).Order(StringComparer.Ordinal)];
             if (users.Length > 0)
             {
-                Ready(false, "InUse", $"{users.Length} disk(s) are based on it: claims {string.Join(", ", users.Take(5))}{(users.Length > 5 ? ", …" : "")}. It goes when they are gone; delete those LabNodes (and retained claims) first.");
+                string more = users.Length > NamedUsers ? $" and {users.Length - NamedUsers} more" : "";
+                Ready(false, "InUse", $"{users.Length} disk(s) are based on it: claims {string.Join(", ", users.Take(NamedUsers))}{more}. It goes when they are gone; delete those LabNodes (and retained claims) first.");
                 return;
             }
 
@@ -98,8 +104,7 @@ public static class ImagePlanner
                     ? $"metadata.name has {_seen.Image.Metadata.Name.Length} characters; a LabImage's name has at most {NodeObjects.MaxNameLength}. Create it under a shorter name."
                 : spec.Sha256.Length != 64 || spec.Sha256.Any(c => !char.IsAsciiHexDigitLower(c))
                     ? $"spec.sha256 is \"{spec.Sha256}\"; give the 64 lower-case hexadecimal digits that sha256sum prints."
-                : !Uri.TryCreate(spec.Source.Url, UriKind.Absolute, out Uri? url) || url.Scheme is not ("http" or "https")
-                    ? "spec.source.url is no http or https address."
+                : ImageSources.Wrong(spec.Source) is { } source ? source
                 : !Quantities.TryParse(spec.Storage.Size, out long size) || size < Quantities.MiB
                     ? $"spec.storage.size is \"{spec.Storage.Size}\"; give a quantity of at least 1Mi, such as 10Gi."
                 : null;
@@ -121,6 +126,7 @@ public static class ImagePlanner
                 DeletePod(done);
             }
 
+            _status.Delivery = ImageSources.Delivery(_seen.Image.Spec);
             if (IsReadyNow())
             {
                 _status.Phase = ImagePhases.Ready;
@@ -148,7 +154,7 @@ public static class ImagePlanner
         {
             V1Condition ready = _status.Conditions!.First(c => c.Type == ConditionTypes.Ready);
             V1Condition? was = _before.Conditions?.FirstOrDefault(c => c.Type == ConditionTypes.Ready);
-            if (ready.Reason != was?.Reason && ready.Reason is not ("Importing" or "DeletingClaim" or "Retrying" or "VolumePending"))
+            if (ready.Reason != was?.Reason && ready.Reason is not ("Importing" or "AwaitingUpload" or "DeletingClaim" or "Retrying" or "VolumePending"))
             {
                 _intents.Add(new Intent.Announce(ready.Status != "True", ready.Reason, ready.Message));
             }
@@ -192,6 +198,7 @@ public static class ImagePlanner
                 _status.Claim = _name;
                 _status.Digest = "sha256:" + image.Sha256;
                 _status.Format = image.Format;
+                _status.SourceFormat = image.SourceFormat;
                 _status.VirtualSizeBytes = image.VirtualSizeBytes;
                 _status.FileSizeBytes = image.FileSizeBytes;
                 _status.ImportedAt = end.At;
@@ -211,7 +218,9 @@ public static class ImagePlanner
                 PodUid = pod.Metadata.Uid,
                 ImportHash = hash,
                 Consecutive = failed,
-                NextAt = IsFinal(reason) ? null : NodeEnds.Instant((_now + NodeEnds.Delay(failed, pod.Metadata.Uid)).UtcDateTime),
+                NextAt = ImageSources.IsPersons(Source, reason) ? NodeEnds.Instant(_now.UtcDateTime)
+                    : IsFinal(reason) ? null
+                    : NodeEnds.Instant((_now + NodeEnds.Delay(failed, pod.Metadata.Uid)).UtcDateTime),
             };
             return true;
         }
@@ -230,9 +239,9 @@ public static class ImagePlanner
                 _status.Progress = null;
                 string field = failure.Reason switch
                 {
-                    TerminationReasons.DigestMismatch => "Correct spec.sha256 or spec.source.url.",
+                    TerminationReasons.DigestMismatch => $"Correct spec.sha256 or {ImageSources.Field(Source)}.",
                     TerminationReasons.NoSpace => $"Raise spec.storage.size (now {_seen.Image.Spec.Storage.Size}).",
-                    _ => "Correct spec.source.url and spec.sha256.",
+                    _ => $"Correct {ImageSources.Field(Source)} and spec.sha256.",
                 };
                 Ready(false, failure.Reason!, $"{failure.Message} {field}");
                 return false;
@@ -242,7 +251,7 @@ public static class ImagePlanner
             {
                 _status.Phase = ImagePhases.BackOff;
                 _status.Progress = null;
-                Ready(false, failure.Reason!, $"{failure.Message} spec.source.url is tried again at {next:HH:mm:ss}Z (try {failure.Consecutive + 1}).");
+                Ready(false, failure.Reason!, $"{failure.Message} {ImageSources.Field(Source)} is tried again at {next:HH:mm:ss}Z (try {failure.Consecutive + 1}).");
                 _again = next - _now.UtcDateTime;
                 return false;
             }
@@ -253,6 +262,7 @@ public static class ImagePlanner
         private void Start()
         {
             _status.Phase = ImagePhases.Importing;
+            _status.Progress = null;
             if (Claim is { } claim)
             {
                 if (claim.Metadata.DeletionTimestamp is not null)
@@ -287,11 +297,11 @@ public static class ImagePlanner
             if (_seen.Refusal is { } refusal)
             {
                 _status.Phase = ImagePhases.Pending;
-                Ready(false, "RefusedByServer", $"The API server refused to {refusal.What}: {refusal.Message}");
+                Ready(false, "RefusedByServer", RefusalAdvice.Tell(refusal, null, null, "spec.storage.size"));
                 return;
             }
 
-            Ready(false, "Importing", $"{SafeUrl()} is being imported.");
+            Ready(false, "Importing", $"{ImageSources.Shown(Source)} is being imported.");
             if (_seen.StorageClassKnown || Claim is not null)
             {
                 _intents.Add(new Intent.CreatePod(ImageObjects.Pod(_seen.Image, _options)));
@@ -335,7 +345,15 @@ public static class ImagePlanner
             }
             else
             {
-                Ready(false, "Importing", $"{SafeUrl()} is being imported.");
+                if (ImageSources.Awaits(Source, pod, _seen.Runner))
+                {
+                    Ready(false, "AwaitingUpload", ImageSources.HowToUpload(_seen.Image));
+                }
+                else
+                {
+                    Ready(false, "Importing", $"{ImageSources.Shown(Source)} is being imported.");
+                }
+
                 _status.Progress = Progress(_seen.Runner) ?? _status.Progress;
             }
         }
@@ -343,8 +361,8 @@ public static class ImagePlanner
         /// <summary>In steps of a tenth: progress that people can follow, and at most a dozen writes.</summary>
         private static string? Progress(RunnerState? runner) => runner switch
         {
-            { Phase: RunnerPhases.Verifying } => "Verifying",
-            { Phase: RunnerPhases.Downloading, ReceivedBytes: { } got, TotalBytes: { } all and > 0 } => $"{got * 10 / all * 10}%",
+            { Phase: RunnerPhases.Verifying or RunnerPhases.Converting } => runner.Phase,
+            { Phase: RunnerPhases.Downloading or RunnerPhases.Receiving, ReceivedBytes: { } got, TotalBytes: { } all and > 0 } => $"{got * 10 / all * 10}%",
             _ => null,
         };
 
@@ -358,11 +376,6 @@ public static class ImagePlanner
             bool dropped = wish.StorageClassName is null && !_seen.StorageClassKnown && !string.IsNullOrEmpty(claim.Spec.StorageClassName);
             return (size || otherClass || dropped) && !_seen.Users.ContainsKey(claim.Metadata.Name);
         }
-
-        /// <summary>The address without what may be secret in it.</summary>
-        private string SafeUrl() => Uri.TryCreate(_seen.Image.Spec.Source.Url, UriKind.Absolute, out Uri? url)
-            ? url.GetComponents(UriComponents.SchemeAndServer | UriComponents.Path, UriFormat.UriEscaped)
-            : "spec.source.url";
 
         private void Ready(bool is_, string reason, string message) => Conditions.Set(
             _status.Conditions!, ConditionTypes.Ready, is_ ? "True" : "False", reason, message, _seen.Image.Metadata.Generation, _now);

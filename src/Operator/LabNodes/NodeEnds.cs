@@ -20,11 +20,11 @@ public static class NodeEnds
     /// <summary>Kept in status: enough to see a pattern, few enough to keep the object small.</summary>
     public const int Kept = 5;
 
-    /// <summary>A guest that panicked later than this after its start was well before.</summary>
-    private static readonly TimeSpan s_healthyGuest = TimeSpan.FromMinutes(10);
+    /// <summary>A run of this length was healthy: whatever ended it, and whatever failed before it, no start waits for it.</summary>
+    public static readonly TimeSpan HealthyRun = TimeSpan.FromMinutes(10);
 
-    /// <summary>A run that something outside ended later than this was a good start: killing a machine must not teach it to wait.</summary>
-    private static readonly TimeSpan s_healthyStart = TimeSpan.FromSeconds(10);
+    /// <summary>A run that the cluster ended later than this was a good start: killing a machine must not teach it to wait.</summary>
+    private static readonly TimeSpan s_goodStart = TimeSpan.FromSeconds(10);
 
     /// <summary>What follows from an end while the spec says Running.</summary>
     public enum Verdict
@@ -54,7 +54,8 @@ public static class NodeEnds
 
         if ((ParseReport(ended?.Message) ?? lastWord) is { } report)
         {
-            return Told(pod.Metadata.Uid, report);
+            // The message has no room for as much of the console as the stream has.
+            return Told(pod.Metadata.Uid, report with { Console = lastWord?.Console ?? report.Console });
         }
 
         var end = new LabNodeTermination { PodUid = pod.Metadata.Uid, At = Instant(ended?.FinishedAt ?? now.UtcDateTime) };
@@ -90,7 +91,8 @@ public static class NodeEnds
         ExitCode = report.QemuExitCode,
         At = Instant(report.At.UtcDateTime),
         StartedAt = Instant(report.Timeline?.GuestRunning?.UtcDateTime),
-        Console = report.Console,
+        // A guest that was killed before it said anything has none; no field of a status is empty.
+        Console = string.IsNullOrEmpty(report.Console) ? null : report.Console,
     };
 
     /// <summary>The termination report of a runner's container; null when there is none or it can't be read.</summary>
@@ -113,11 +115,16 @@ public static class NodeEnds
     }
 
     /// <summary>The end of a pod that was removed before anybody read how it ended.</summary>
-    public static LabNodeTermination Lost(string podUid, DateTimeOffset now) => new()
+    /// <param name="podUid">The pod.</param>
+    /// <param name="now">The end's time.</param>
+    /// <param name="lostHost">The cluster's node that it was on, when that was lost.</param>
+    public static LabNodeTermination Lost(string podUid, DateTimeOffset now, string? lostHost = null) => new()
     {
         PodUid = podUid,
-        Reason = PodLost,
-        Message = "The pod was removed and nobody saw how its guest ended.",
+        Reason = lostHost is null ? PodLost : NodePhases.NodeLost,
+        Message = lostHost is null
+            ? "The pod was removed and nobody saw how its guest ended."
+            : $"Node {lostHost} of the cluster was lost, and Kubernetes removed the pod; nobody saw how its guest ended.",
         At = Instant(now.UtcDateTime),
     };
 
@@ -139,15 +146,22 @@ public static class NodeEnds
         or TerminationReasons.OverlayChainUnexpected or TerminationReasons.OverlayLocked or TerminationReasons.BackingMissing
         or TerminationReasons.BackingMismatch or TerminationReasons.SizeBelowImage or TerminationReasons.NoSpace;
 
-    /// <summary>True when the run lasted long enough that the next start need not wait.</summary>
-    public static bool WasHealthy(LabNodeTermination end)
+    /// <summary>Whether the next start waits after this end, and how many starts in a row have failed by then.</summary>
+    /// <remarks>
+    /// A start failed when its guest never ran, or ran for less than ten minutes and then panicked, or its QEMU crashed or was killed. What ended in order
+    /// is no failure, nor is what the cluster did to a guest that had run for a while; but neither proves health, so the count stays.
+    /// </remarks>
+    /// <param name="end">The end.</param>
+    /// <param name="before">How many had failed before.</param>
+    public static (bool Failed, int Consecutive) Count(LabNodeTermination end, int before)
     {
-        if (end is not { StartedAt: { } started, At: { } at })
-        {
-            return false;
-        }
-
-        return at - started >= (end.Reason == TerminationReasons.GuestPanicked ? s_healthyGuest : s_healthyStart);
+        TimeSpan ran = end is { StartedAt: { } started, At: { } at } ? at - started : TimeSpan.Zero;
+        bool inOrder = end.Reason is TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.HostPowerOff or TerminationReasons.Suspended;
+        bool byCluster = end.Reason is RunnerKilled or PodLost or PodFailed;
+        bool nodeLost = end.Reason == NodePhases.NodeLost;
+        return ran >= HealthyRun ? (false, 0)
+            : inOrder || nodeLost || (byCluster && ran >= s_goodStart) ? (false, before)
+            : (true, before + 1);
     }
 
     /// <summary>The wait before a start after <paramref name="failed"/> failed ones in a row: 10·n² seconds, at most 300, up to a tenth less by jitter so that a class of nodes does not start in step.</summary>

@@ -13,10 +13,10 @@ namespace SandLabX.Operator.LabNodes;
 public static class NodeObjects
 {
     /// <summary>Name of the container in every pod that the operator makes.</summary>
-    public const string ContainerName = "runner";
+    public const string ContainerName = RunnerPods.ContainerName;
 
     /// <summary>The longest name a LabNode or LabImage can have: its pod's and claim's names and labels are made from it and end at 63 characters.</summary>
-    public const int MaxNameLength = 43;
+    public const int MaxNameLength = Api.MaxNameLength;
 
     /// <summary>What QEMU and the runner take beside the guest's memory and per-CPU needs; measured, see docs/BENCHMARKS.md.</summary>
     private const long BaseOverheadBytes = 80 * Quantities.MiB;
@@ -26,9 +26,6 @@ public static class NodeObjects
 
     /// <summary>Per virtual CPU: thread stacks and TCG's per-thread state.</summary>
     private const long OverheadPerCpuBytes = 8 * Quantities.MiB;
-
-    /// <summary>The user and group of every pod: nobody's on the host.</summary>
-    private const long RunnerUser = 65532;
 
     /// <summary>The pod's grace exceeds the guest's by this many seconds: QEMU flushes its disk after the plug was pulled.</summary>
     private const int FlushSeconds = 15;
@@ -42,42 +39,16 @@ public static class NodeObjects
     /// <summary>The overlay's absolute path in the pod.</summary>
     public static string OverlayPath(string diskId) => $"{ContractNames.OverlayDirectory}/node_{diskId}.qcow2";
 
-    /// <summary>What the claim asks for: the disk, 6 % for the file system's and the image's own tables, and 128 MiB; in whole MiB.</summary>
-    public static long ClaimBytes(long diskBytes)
-    {
-        long needed = diskBytes + (diskBytes / 100 * 6) + (128 * Quantities.MiB);
-        return (needed + Quantities.MiB - 1) / Quantities.MiB * Quantities.MiB;
-    }
+    /// <summary>What a disk's claim asks for; see <see cref="DiskClaims.Bytes"/>.</summary>
+    public static long ClaimBytes(long diskBytes) => DiskClaims.Bytes(diskBytes);
 
     /// <summary>The claim of a disk that does not exist yet.</summary>
-    public static V1PersistentVolumeClaim Claim(V1Alpha1LabNode node, LabNodeBacking backing, long diskBytes, OperatorOptions options) => new()
-    {
-        ApiVersion = "v1",
-        Kind = "PersistentVolumeClaim",
-        Metadata = new V1ObjectMeta
-        {
-            Name = ClaimKey(node).Name,
-            NamespaceProperty = node.Metadata.NamespaceProperty,
-            Labels = NodeLabels(node),
-            // No owner reference: garbage collection must never reach a disk. The finalizer deletes it, when asked, by UID.
-            Annotations = new Dictionary<string, string>
-            {
-                [Annotations.DiskId] = node.Metadata.Uid,
-                [Annotations.BackingImage] = backing.Image!,
-                [Annotations.BackingClaim] = backing.Claim!,
-                [Annotations.BackingSha256] = backing.Digest!["sha256:".Length..],
-            },
-        },
-        Spec = new V1PersistentVolumeClaimSpec
-        {
-            AccessModes = [options.DiskAccessMode],
-            StorageClassName = node.Spec.Disk.StorageClassName,
-            Resources = new V1VolumeResourceRequirements
-            {
-                Requests = new Dictionary<string, ResourceQuantity> { ["storage"] = new(Quantities.Format(ClaimBytes(diskBytes))) },
-            },
-        },
-    };
+    /// <param name="node">The LabNode.</param>
+    /// <param name="backing">The base image.</param>
+    /// <param name="diskBytes">What the guest is to see.</param>
+    /// <param name="options">The installation's choices.</param>
+    public static V1PersistentVolumeClaim Claim(V1Alpha1LabNode node, DiskBase backing, long diskBytes, OperatorOptions options) => DiskClaims.Make(
+        ClaimKey(node), node.Metadata.Name, node.Metadata.Uid, backing, node.Spec.Disk.StorageClassName, options.DiskAccessMode, ClaimBytes(diskBytes + (backing.CopyBytes ?? 0)));
 
     /// <summary>
     /// All that a pod takes, in short: from the spec what only a start can change, after a dot from the installation, and after another one what changes
@@ -88,12 +59,14 @@ public static class NodeObjects
     /// <param name="saved">What its guest is resumed from; null when it boots, with the machine of the spec.</param>
     public static string StartHash(V1Alpha1LabNode node, OperatorOptions options, LabNodeSavedState? saved = null) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Hash($"{Cpus(node, saved)}\n{Memory(node, saved)}\n{node.Spec.Accelerator}\n{node.Spec.GracePeriodSeconds}")}.{Hash($"{options.RunnerImage}\n{options.KvmResource}")}.{Hash($"{node.Spec.Disk.Size}")}");
+        $"{Hash($"{Cpus(node, saved)}\n{Memory(node, saved)}\n{node.Spec.Accelerator}\n{node.Spec.GracePeriodSeconds}{NodeMedia.Fingerprint(node.Spec)}")}.{Hash($"{options.RunnerImage}\n{options.KvmResource}")}.{Hash($"{node.Spec.Disk.Size}")}");
 
     /// <summary>What is wished of the guest of a pod, as annotations that the kubelet shows to its runner.</summary>
-    public static IReadOnlyDictionary<string, string> Wishes(LabNodeSpec spec) => new Dictionary<string, string>
+    /// <param name="spec">The LabNode's spec.</param>
+    /// <param name="power">What the guest should be, one of <see cref="PowerStates"/>, where that is not what the spec says.</param>
+    public static IReadOnlyDictionary<string, string> Wishes(LabNodeSpec spec, string? power = null) => new Dictionary<string, string>
     {
-        [Annotations.PowerWish] = spec.PowerState switch
+        [Annotations.PowerWish] = (power ?? spec.PowerState) switch
         {
             PowerStates.Paused => PowerWishes.Paused,
             PowerStates.Suspended => PowerWishes.Suspended,
@@ -121,7 +94,9 @@ public static class NodeObjects
     public static V1Pod Pod(V1Alpha1LabNode node, V1PersistentVolumeClaim claim, long? diskBytes, NodeStart start, OperatorOptions options)
     {
         IDictionary<string, string> disk = claim.Metadata.Annotations;
-        string imageDirectory = $"{ContractNames.ImageDirectory}/{disk[Annotations.BackingImage]}";
+        DiskBase backing = start.Base ?? DiskBases.Present(claim)!;
+        bool isOwn = backing.Claim == claim.Metadata.Name, copies = backing.CopyBytes is not null && !isOwn;
+        string imageFolder = DiskBase.FolderOf(backing.Image, backing.Sha256, isCopy: false);
         long memory = Memory(node, start.Resumes);
         int cpus = Cpus(node, start.Resumes);
         var config = new RunnerConfig
@@ -134,13 +109,22 @@ public static class NodeObjects
             DiskRevision = start.DiskRevision ?? "",
             Wipe = start.Wipe,
             KeepWiped = node.Spec.Disk.KeepWiped,
+            KeepDamaged = node.Spec.Disk.KeepDamaged,
+            FullCheck = start.FullCheck,
+            Repair = node.Spec.Disk.Repair,
+            CheckOnly = start.CheckOnly,
             ResetRevision = node.Spec.ResetRevision ?? "",
-            BackingPath = $"{imageDirectory}/{ContractNames.ImageFile}",
-            BackingSha256 = disk[Annotations.BackingSha256],
+            BackingPath = backing.Path,
+            BackingCopyFrom = copies ? $"{imageFolder}/{ContractNames.ImageFile}" : null,
+            BackingSha256 = backing.Sha256,
             Cpus = cpus,
             MemoryBytes = memory,
             Accelerator = node.Spec.Accelerator,
             GracePeriodSeconds = node.Spec.GracePeriodSeconds,
+            Seed = NodeMedia.Seed(node, backing),
+            CdromPath = start.CdromClaim is null ? null : $"{ContractNames.CdromDirectory}/{ContractNames.ImageFile}",
+            CdromFirst = node.Spec.Cdrom?.Boot == CdromBoots.BeforeDisk,
+            Uefi = backing.Firmware == Firmwares.Uefi,
         };
 
         bool kvm = node.Spec.Accelerator != Accelerators.Tcg && options.KvmResource.Length > 0;
@@ -160,14 +144,19 @@ public static class NodeObjects
         {
             Name = PodKey(node).Name,
             NamespaceProperty = node.Metadata.NamespaceProperty,
-            Labels = NodeLabels(node),
+            Labels = DiskClaims.NodeLabels(node.Metadata.Name),
             Annotations = notes,
             OwnerReferences = [OwnerOf(node)],
         };
         pod.Spec.Tolerations = [Tolerated("node.kubernetes.io/not-ready"), Tolerated("node.kubernetes.io/unreachable")];
         V1Container runner = pod.Spec.Containers[0];
         runner.VolumeMounts.Add(new V1VolumeMount { Name = "disk", MountPath = ContractNames.OverlayDirectory });
-        runner.VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = imageDirectory, ReadOnlyProperty = true });
+        if (!isOwn)
+        {
+            runner.VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = imageFolder, ReadOnlyProperty = true });
+            pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("image", backing.Claim, readOnly: true));
+        }
+
         runner.VolumeMounts.Add(new V1VolumeMount { Name = "wishes", MountPath = ContractNames.WishDirectory, ReadOnlyProperty = true });
         runner.ReadinessProbe = new V1Probe
         {
@@ -178,8 +167,8 @@ public static class NodeObjects
             TimeoutSeconds = 3,
             FailureThreshold = 3,
         };
-        pod.Spec.Volumes.Add(ClaimVolume("disk", claim.Metadata.Name, readOnly: false));
-        pod.Spec.Volumes.Add(ClaimVolume("image", disk[Annotations.BackingClaim], readOnly: true));
+        pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("disk", claim.Metadata.Name, readOnly: false));
+        NodeMedia.Mount(pod, node.Spec, config.Seed is not null, start.CdromClaim);
         pod.Spec.Volumes.Add(new V1Volume
         {
             Name = "wishes",
@@ -189,54 +178,8 @@ public static class NodeObjects
     }
 
     /// <summary>What every pod of the product has in common: the runner, restricted as Pod Security asks for.</summary>
-    public static V1Pod RunnerPod(OperatorOptions options, string verb, string config, V1ResourceRequirements resources, int graceSeconds) => new()
-    {
-        ApiVersion = "v1",
-        Kind = "Pod",
-        Spec = new V1PodSpec
-        {
-            RestartPolicy = "Never",
-            AutomountServiceAccountToken = false,
-            EnableServiceLinks = false,
-            TerminationGracePeriodSeconds = graceSeconds,
-            ImagePullSecrets = options.RunnerImagePullSecret.Length > 0 ? [new V1LocalObjectReference { Name = options.RunnerImagePullSecret }] : null,
-            SecurityContext = new V1PodSecurityContext
-            {
-                RunAsNonRoot = true,
-                RunAsUser = RunnerUser,
-                RunAsGroup = RunnerUser,
-                FsGroup = RunnerUser,
-                FsGroupChangePolicy = "OnRootMismatch",
-                SeccompProfile = new V1SeccompProfile { Type = "RuntimeDefault" },
-            },
-            Containers =
-            [
-                new V1Container
-                {
-                    Name = ContainerName,
-                    Image = options.RunnerImage,
-                    ImagePullPolicy = options.RunnerImagePullPolicy,
-                    Args = [verb],
-                    Env =
-                    [
-                        new V1EnvVar { Name = ContractNames.ConfigVariable, Value = config },
-                        new V1EnvVar { Name = ContractNames.PodUidVariable, ValueFrom = new V1EnvVarSource { FieldRef = new V1ObjectFieldSelector { ApiVersion = "v1", FieldPath = "metadata.uid" } } },
-                    ],
-                    Ports = [new V1ContainerPort { Name = "runner", ContainerPort = ContractNames.Port }],
-                    Resources = resources,
-                    SecurityContext = new V1SecurityContext
-                    {
-                        AllowPrivilegeEscalation = false,
-                        ReadOnlyRootFilesystem = true,
-                        RunAsNonRoot = true,
-                        Capabilities = new V1Capabilities { Drop = ["ALL"] },
-                    },
-                    VolumeMounts = [new V1VolumeMount { Name = "run", MountPath = ContractNames.RunDirectory }],
-                },
-            ],
-            Volumes = [new V1Volume { Name = "run", EmptyDir = new V1EmptyDirVolumeSource() }],
-        },
-    };
+    public static V1Pod RunnerPod(OperatorOptions options, string verb, string config, V1ResourceRequirements resources, int graceSeconds) => RunnerPods.Make(
+        new RunnerImage(options.RunnerImage, options.RunnerImagePullPolicy, options.RunnerImagePullSecret), verb, config, resources, graceSeconds);
 
     /// <summary>Memory that QEMU and the runner take beside the guest's, in bytes: a base, a share per CPU, and the page tables that map the guest (1/512).</summary>
     public static long Overhead(long memoryBytes, int cpus) => BaseOverheadBytes + (cpus * OverheadPerCpuBytes) + (memoryBytes / 512);
@@ -250,13 +193,6 @@ public static class NodeObjects
         Uid = owner.Metadata.Uid,
         Controller = true,
         BlockOwnerDeletion = true,
-    };
-
-    /// <summary>A volume from a claim.</summary>
-    public static V1Volume ClaimVolume(string name, string claim, bool readOnly) => new()
-    {
-        Name = name,
-        PersistentVolumeClaim = new V1PersistentVolumeClaimVolumeSource { ClaimName = claim, ReadOnlyProperty = readOnly ? true : null },
     };
 
     /// <summary>
@@ -274,12 +210,6 @@ public static class NodeObjects
     private static int Cpus(V1Alpha1LabNode node, LabNodeSavedState? saved) => saved?.Cpus ?? node.Spec.Cpus;
 
     private static string Hash(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))[..16];
-
-    private static Dictionary<string, string> NodeLabels(V1Alpha1LabNode node) => new()
-    {
-        [Labels.ManagedBy] = Labels.ManagedByValue,
-        [Labels.Node] = node.Metadata.Name,
-    };
 
     private static V1ResourceRequirements Resources(long memory, int cpus, string? device)
     {

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using k8s.Models;
 using SandLabX.Contract;
 using SandLabX.Entities;
@@ -23,8 +24,17 @@ public sealed record NodeObservation
     /// <summary>The LabImage that the spec names.</summary>
     public V1Alpha1LabImage? Image { get; init; }
 
+    /// <summary>The LabImage that <c>spec.cdrom</c> names.</summary>
+    public V1Alpha1LabImage? CdromImage { get; init; }
+
     /// <summary>The claim that holds the base image: the one that the disk names, else the image's present one.</summary>
     public V1PersistentVolumeClaim? BackingClaim { get; init; }
+
+    /// <summary>Names of those claims that are there and stay, among all that hold bases of the disk's claim and the image's present revision.</summary>
+    public ImmutableHashSet<string> BaseClaims { get; init; } = [];
+
+    /// <summary>Whether a claim that holds a base is there.</summary>
+    public bool HasClaim(string name) => BackingClaim?.Metadata.Name == name || BaseClaims.Contains(name);
 
     /// <summary>False when no storage class has the name that the claim has or would get (or, for none, when no class is the default).</summary>
     public bool StorageClassKnown { get; init; } = true;
@@ -34,6 +44,12 @@ public sealed record NodeObservation
 
     /// <summary>The last word of the runner of a pod, heard over its event stream, with that pod's UID.</summary>
     public (string PodUid, TerminationReport Report)? LastWord { get; init; }
+
+    /// <summary>The cluster's node that the pod is on; null when it has no place, or there is no node of that name.</summary>
+    public V1Node? ClusterNode { get; init; }
+
+    /// <summary>Names of other pods that mount the claim and have not ended.</summary>
+    public ImmutableArray<string> Rivals { get; init; } = [];
 
     /// <summary>What the API server refused in this very reconcile, when it did.</summary>
     public Refusal? Refusal { get; init; }

@@ -3,6 +3,7 @@ using k8s.Models;
 using SandLabX.Entities;
 using SandLabX.Operator.Cluster;
 using SandLabX.Operator.Runners;
+using SandLabX.Operator.Validation;
 using SandLabX.Runtime;
 
 namespace SandLabX.Operator.LabNodes;
@@ -13,6 +14,7 @@ public sealed class NodeObserver(
     Cache<V1Pod> pods,
     Cache<V1Alpha1LabImage> images,
     Cache<V1Alpha1LabNode> nodes,
+    Cache<V1Node> hosts,
     StorageClasses classes,
     RunnerFollower runners)
 {
@@ -26,7 +28,19 @@ public sealed class NodeObserver(
             _ended[new ObjectKey(pod.Metadata.NamespaceProperty, pod.Metadata.Name)] = pod;
         }
 
-        return Indexes.OwnerByLabel(pod.Metadata, Labels.Node).AsKeys();
+        // One that mounts another's claim is that one's business too.
+        return Indexes.OwnerByLabel(pod.Metadata, Labels.Node).AsKeys()
+            .Concat(Indexes.ClaimsOf(pod).Select(claims.Get).OfType<V1PersistentVolumeClaim>().SelectMany(claim => Indexes.OwnerByLabel(claim.Metadata, Labels.Node).AsKeys()))
+            .Distinct();
+    }
+
+    /// <summary>Which LabNodes a node of the cluster is about: all on it while it is not ready, and when it is, those that had counted as lost.</summary>
+    public IEnumerable<ObjectKey> MapHost(V1Node host)
+    {
+        bool ready = host.Status?.Conditions?.Any(c => c is { Type: "Ready", Status: "True" }) == true;
+        return pods.ByIndex(Indexes.Host, host.Metadata.Name)
+            .SelectMany(pod => Indexes.OwnerByLabel(pod.Metadata, Labels.Node).AsKeys())
+            .Where(key => !ready || LostHosts.IsLost(nodes.Get(key)?.Status));
     }
 
     /// <summary>Which LabNodes a claim is about: its own, and those whose disk is based on it.</summary>
@@ -63,8 +77,13 @@ public sealed class NodeObserver(
             Pod = pod,
             GonePod = _ended.GetValueOrDefault(NodeObjects.PodKey(node)),
             Image = image,
+            CdromImage = node.Spec.Cdrom is { } cdrom ? images.Get(new ObjectKey(space, cdrom.Image)) : null,
             BackingClaim = backing is { } key ? claims.Get(key) : null,
+            BaseClaims = [.. DiskBases.All(claim).Select(each => each.Claim).Append(image?.Status?.Claim).OfType<string>().Distinct()
+                .Where(each => claims.Get(new ObjectKey(space, each)) is { Metadata.DeletionTimestamp: null })],
             StorageClassKnown = classes.Knows(claim is null ? node.Spec.Disk.StorageClassName : claim.Spec.StorageClassName),
+            ClusterNode = pod?.Spec?.NodeName is { Length: > 0 } host ? hosts.Get(new ObjectKey("", host)) : null,
+            Rivals = StateAudit.RivalsOf(node, pods.ByIndex(Indexes.Mounted, NodeObjects.ClaimKey(node).ToString())),
             Runner = pod is null ? null : runners.Follow(pod),
             LastWord = runners.Heard(NodeObjects.PodKey(node)) is { State.End: { } end } heard ? (heard.PodUid, end) : null,
         };

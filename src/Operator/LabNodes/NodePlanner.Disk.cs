@@ -11,7 +11,7 @@ public static partial class NodePlanner
     /// <summary>True when a pod may be started on the disk; else phase and conditions say what is waited for.</summary>
     private static bool DiskCanBeUsed(NodeDraft draft)
     {
-        if (ClaimIsLost(draft))
+        if (ClaimIsLost(draft) || DiskIsAnother(draft))
         {
             return false;
         }
@@ -24,12 +24,12 @@ public static partial class NodePlanner
             return false;
         }
 
-        if (!ImageIsThere(draft))
+        if (!ImageIsThere(draft) || !CdromIsThere(draft) || !HasMemoryForImage(draft))
         {
             return false;
         }
 
-        if (draft.Seen.Node.Spec.Disk.Size is { } size && draft.Status.Disk?.CreatedAt is null
+        if (draft.Seen.Node.Spec.Disk.Size is { } size && draft.MakesFreshDisk
             && draft.ImageVirtualSize is { } least && Quantities.TryParse(size, out long wish) && wish < least)
         {
             draft.Phase(NodePhases.Failed);
@@ -70,20 +70,20 @@ public static partial class NodePlanner
     {
         if (draft.Claim is { } claim)
         {
-            // The disk names its base itself; whatever became of the LabImage since, that claim is what it needs.
-            if (draft.Seen.BackingClaim is not null)
+            // A disk names its base itself; whatever became of the LabImage since, that claim is what it needs.
+            if (NodeBases.Next(draft) is { } wanted)
             {
-                bool pinned = draft.Backing!.Image != draft.Seen.Node.Spec.Image;
-                draft.Image(true, pinned ? "PinnedToDisk" : "Ready", pinned
-                    ? $"The disk was made on image {draft.Backing.Image} and keeps it; spec.image is for a new disk."
-                    : $"{draft.Backing.Image}, {draft.Backing.Digest}.");
-                return true;
-            }
+                if (draft.Seen.HasClaim(wanted.Claim))
+                {
+                    DescribeBase(draft, wanted);
+                    return true;
+                }
 
-            draft.Phase(NodePhases.WaitingForImage);
-            draft.Image(false, "BackingClaimMissing", $"Claim {draft.Backing!.Claim}, which holds the base image of claim {claim.Metadata.Name}, is gone. Import the same bytes again ({draft.Backing.Digest}) as LabImage {draft.Backing.Image}.");
-            draft.ReadyAs(ConditionTypes.ImageReady);
-            return false;
+                draft.Phase(NodePhases.WaitingForImage);
+                draft.Image(false, "BackingClaimMissing", $"Claim {wanted.Claim}, which holds the base image of {(NodeBases.Restored(draft) is { } kept ? $"kept disk {kept.Revision} on " : "")}claim {claim.Metadata.Name}, is gone. Import the same bytes again (sha256:{wanted.Sha256}) as LabImage {wanted.Image}.");
+                draft.ReadyAs(ConditionTypes.ImageReady);
+                return false;
+            }
         }
 
         string name = draft.Seen.Node.Spec.Image;
@@ -95,7 +95,7 @@ public static partial class NodePlanner
             return false;
         }
 
-        if (image.Status is not { Phase: ImagePhases.Ready, Claim: not null, Digest: not null, VirtualSizeBytes: not null } || draft.Seen.BackingClaim is null)
+        if (image.Status is not { Phase: ImagePhases.Ready, Claim: not null, Digest: not null, VirtualSizeBytes: not null } || !draft.Seen.HasClaim(image.Status.Claim))
         {
             V1Condition? why = image.Status?.Conditions?.FirstOrDefault(c => c.Type == ConditionTypes.Ready);
             draft.Phase(NodePhases.WaitingForImage);
@@ -108,6 +108,52 @@ public static partial class NodePlanner
 
         draft.Image(true, "Ready", $"{name}, {image.Status.Digest}.");
         return true;
+    }
+
+    private static void DescribeBase(NodeDraft draft, DiskBase wanted)
+    {
+        string digest = $"sha256:{wanted.Sha256}";
+        bool otherImage = wanted.Image != draft.Seen.Node.Spec.Image;
+        bool older = draft.Seen.Image?.Status?.Digest is { } present && present != digest;
+        draft.Image(true, otherImage || older ? "PinnedToDisk" : "Ready",
+            otherImage ? $"The disk was made on image {wanted.Image} ({digest}) and keeps it; a wipe (spec.disk.revision) makes a disk on image {draft.Seen.Node.Spec.Image}."
+            : older ? $"The disk was made on an earlier revision of {wanted.Image} ({digest}) and keeps it; a wipe (spec.disk.revision) makes a disk on the present one."
+            : $"{wanted.Image}, {digest}.");
+    }
+
+    private static bool CdromIsThere(NodeDraft draft)
+    {
+        if (draft.Seen.Node.Spec.Cdrom is not { } cdrom || draft.Seen.CdromImage?.Status is { Phase: ImagePhases.Ready, Claim: not null })
+        {
+            return true;
+        }
+
+        draft.Phase(NodePhases.WaitingForImage);
+        if (draft.Seen.CdromImage is { } image)
+        {
+            V1Condition? why = image.Status?.Conditions?.FirstOrDefault(c => c.Type == ConditionTypes.Ready);
+            bool failed = image.Status?.Phase is ImagePhases.Failed or ImagePhases.BackOff;
+            draft.Ready(false, "CdromNotReady", failed ? $"LabImage {cdrom.Image}, the disc of spec.cdrom, failed: {why?.Message ?? image.Status!.Phase}" : $"LabImage {cdrom.Image}, the disc of spec.cdrom, is being imported.");
+        }
+        else
+        {
+            draft.Ready(false, "CdromNotFound", $"spec.cdrom names LabImage {cdrom.Image}, which is not in namespace {draft.Seen.Node.Metadata.NamespaceProperty}. Create it, name another, or take spec.cdrom away.");
+        }
+
+        return false;
+    }
+
+    private static bool HasMemoryForImage(NodeDraft draft)
+    {
+        if (!draft.MakesFreshDisk || draft.Seen.Image?.Spec.Guest.MinMemory is not { } least
+            || !Quantities.TryParse(least, out long needed) || Quantities.Parse(draft.Seen.Node.Spec.Memory) >= needed)
+        {
+            return true;
+        }
+
+        draft.Phase(NodePhases.Failed);
+        draft.Ready(false, "MemoryBelowImage", $"spec.memory is {draft.Seen.Node.Spec.Memory}, below the {least} that image {draft.Seen.Node.Spec.Image} needs (its guest.minMemory). Raise it.");
+        return false;
     }
 
     /// <summary>A claim that was never bound holds nothing: when the spec was corrected since, it is made anew. True when that is under way.</summary>
@@ -159,6 +205,14 @@ public static partial class NodePlanner
 
     private static void Start(NodeDraft draft)
     {
+        if (draft.Claim is { } noting && NodeBases.Next(draft) is { } wanted && !NodeBases.IsNoted(noting, wanted))
+        {
+            draft.Do(NodeBases.Note(noting, wanted));
+            draft.Phase(NodePhases.Starting);
+            draft.Ready(false, "Wiping", $"The fresh disk is made on {wanted.Image}, sha256:{wanted.Sha256}; claim {noting.Metadata.Name} notes that first.");
+            return;
+        }
+
         draft.BeginTimeline();
         if (draft.Status.SavedState is null)
         {
@@ -173,9 +227,7 @@ public static partial class NodePlanner
         V1PersistentVolumeClaim? claim = draft.Claim;
         if (claim is null)
         {
-            LabImageStatus image = draft.Seen.Image!.Status!;
-            var backing = new LabNodeBacking { Image = draft.Seen.Node.Spec.Image, Claim = image.Claim, Digest = image.Digest };
-            claim = NodeObjects.Claim(draft.Seen.Node, backing, draft.WishedDiskBytes ?? image.VirtualSizeBytes!.Value, draft.Options);
+            claim = NodeObjects.Claim(draft.Seen.Node, DiskBase.Of(draft.Seen.Image!)!, draft.WishedDiskBytes ?? draft.ImageVirtualSize!.Value, draft.Options);
             draft.Do(new Intent.CreateClaim(claim));
             draft.DescribeClaim(claim);
             if (!draft.Seen.StorageClassKnown)
@@ -189,7 +241,7 @@ public static partial class NodePlanner
         {
             // Quota, limit ranges, admission: the server's words are the best there are.
             draft.Phase(NodePhases.Unschedulable);
-            draft.Ready(false, "RefusedByServer", $"The API server refused to {refusal.What}: {refusal.Message}");
+            draft.Ready(false, "RefusedByServer", RefusalAdvice.Tell(refusal, "spec.memory", "spec.cpus", "spec.disk.size"));
             return;
         }
 
@@ -210,20 +262,25 @@ public static partial class NodePlanner
     private static NodeStart KindOfStart(NodeDraft draft)
     {
         LabNodeStatus status = draft.Status;
-        bool wipe = status.SavedState is null && draft.WipeIsAsked;
+        bool wipe = draft.WillWipe;
         string? revision = wipe || (status.SavedState is null && status.Disk?.Revision is null) ? draft.Seen.Node.Spec.Disk.Revision : status.Disk?.Revision;
-        return new NodeStart(status.Disk?.CreatedAt is not null, status.SavedState, status.RestartRevision, revision, wipe);
+        return new NodeStart(status.Disk?.CreatedAt is not null, status.SavedState, status.RestartRevision, revision, wipe)
+        {
+            Base = NodeBases.Next(draft),
+            CdromClaim = draft.Seen.Node.Spec.Cdrom is null ? null : draft.Seen.CdromImage?.Status?.Claim,
+            FullCheck = status.SavedState is null ? NodeChecks.DueAtStart(draft.Seen.Node.Spec.Disk, status, draft.Now) : null,
+        };
     }
 
     /// <summary>A claim follows a larger disk.size; the API server refuses it where the storage class can't.</summary>
     private static void GrowClaim(NodeDraft draft)
     {
-        if (draft.Claim is { } claim && !IsPending(claim) && draft.WishedDiskBytes is { } wish && draft.DiskBytesOn(claim) is null && claim.Metadata.DeletionTimestamp is null)
+        if (draft.Claim is { } claim && !IsPending(claim) && draft.NeededDiskBytes is { } wish && !NodeDraft.HasRoomFor(claim, wish) && claim.Metadata.DeletionTimestamp is null)
         {
-            draft.Do(new Intent.GrowClaim(NodeObjects.ClaimKey(draft.Seen.Node), claim.Metadata.Uid, NodeObjects.ClaimBytes(wish)));
+            draft.Do(new Intent.GrowClaim(NodeObjects.ClaimKey(draft.Seen.Node), claim.Metadata.Uid, NodeDraft.RoomFor(claim, wish)));
             if (draft.Seen.Refusal is { OfGrowth: true } refusal)
             {
-                draft.Disk(draft.Status.Disk?.CreatedAt is null ? null : true, "GrowthRefused", $"spec.disk.size asks for more than claim {claim.Metadata.Name} has, and the API server refused to enlarge it: {refusal.Message} Use a storage class that allows expansion, or put disk.size back.");
+                draft.Disk(draft.Status.Disk?.CreatedAt is null ? null : true, "GrowthRefused", $"{(draft.WishedDiskBytes is null ? $"Image {draft.Seen.Node.Spec.Image}" : "spec.disk.size")} asks for more than claim {claim.Metadata.Name} has, and the API server refused to enlarge it: {refusal.Message} Use a storage class that allows expansion, or put disk.size back.");
             }
         }
     }
@@ -239,7 +296,8 @@ public static partial class NodePlanner
     /// <summary>A smaller disk.size changes nothing but what is said: the guest goes on with the disk that it has.</summary>
     private static void RefuseToShrink(NodeDraft draft)
     {
-        if (draft.Status.Disk is { CreatedAt: not null, VirtualSizeBytes: { } has } && draft.WishedDiskBytes is { } wish && wish < has)
+        // (A lost node is the greater trouble.)
+        if (draft.Status.Phase != NodePhases.NodeLost && draft.Status.Disk is { CreatedAt: not null, VirtualSizeBytes: { } has } && draft.WishedDiskBytes is { } wish && wish < has)
         {
             draft.Ready(false, "SizeBelowDisk", $"spec.disk.size is {draft.Seen.Node.Spec.Disk.Size}, below the {Quantities.Format(has)} that the disk has. A disk never shrinks; put it back.");
         }

@@ -20,11 +20,16 @@ public static partial class NodePlanner
 
     private static void Live(NodeDraft draft, V1Pod pod)
     {
-        if (draft.Seen.Node.Spec.PowerState == PowerStates.Suspended && string.IsNullOrEmpty(pod.Spec?.NodeName))
+        if (draft.Wish == PowerStates.Suspended && string.IsNullOrEmpty(pod.Spec?.NodeName))
         {
             // No guest, no memory to save.
             draft.DeletePod(pod);
             StayOffAsAsked(draft);
+            return;
+        }
+
+        if (HostIsLost(draft, pod))
+        {
             return;
         }
 
@@ -62,7 +67,8 @@ public static partial class NodePlanner
     {
         LabNodeSpec spec = draft.Seen.Node.Spec;
         string grace = $"its plug is pulled after {spec.GracePeriodSeconds} s";
-        return spec.PowerState == PowerStates.Stopped ? ("StoppingGuest", $"The guest is asked to power off; {grace}.")
+        return draft.Wish == PowerStates.Stopped && draft.IsWishedOn ? ("StoppingGuest", $"Its lifetime ended ({draft.Status.Halted?.Reason}): the guest is asked to power off; {grace}.")
+            : spec.PowerState == PowerStates.Stopped ? ("StoppingGuest", $"The guest is asked to power off; {grace}.")
             : draft.RestartIsAskedOf(pod)
                 ? ("Restarting", $"spec.restartRevision changed: the guest is asked to power off and starts again; {grace}.")
             : draft.WipeIsAskedOf(pod)
@@ -95,7 +101,7 @@ public static partial class NodePlanner
     /// <summary>Holds what the guest does against what is asked of it.</summary>
     private static void DescribePower(NodeDraft draft, V1Pod pod, string phase)
     {
-        string wish = draft.Seen.Node.Spec.PowerState;
+        string wish = draft.Wish;
         if (phase == NodePhases.Paused && wish == PowerStates.Paused)
         {
             draft.Ready(true, "Paused", "Paused, as spec.powerState asks.");
@@ -144,7 +150,7 @@ public static partial class NodePlanner
     private static void Watch(NodeDraft draft, V1Pod pod)
     {
         RunnerState? runner = draft.Seen.Runner;
-        var wishes = new Dictionary<string, string>(NodeObjects.Wishes(draft.Seen.Node.Spec));
+        var wishes = new Dictionary<string, string>(NodeObjects.Wishes(draft.Seen.Node.Spec, draft.Wish));
         if (draft.GrowableTo is { } size)
         {
             wishes[Annotations.SizeWish] = size.ToString(CultureInfo.InvariantCulture);
@@ -161,7 +167,7 @@ public static partial class NodePlanner
             draft.TakeRunner(pod, runner);
         }
 
-        bool wasRunning = draft.Status.Phase is NodePhases.Running or NodePhases.Paused or NodePhases.Suspending && draft.Status.Pod?.Uid == pod.Metadata.Uid;
+        bool wasRunning = (draft.WasLost || draft.Status.Phase is NodePhases.Running or NodePhases.Paused or NodePhases.Suspending) && draft.Status.Pod?.Uid == pod.Metadata.Uid;
         V1PodCondition? ready = pod.Status?.Conditions?.FirstOrDefault(c => c is { Type: "Ready", Status: "True" });
         bool podReady = ready is not null;
         if (runner is null && !wasRunning && ready?.LastTransitionTime is { } since && since + s_runnerPatience > draft.Now.UtcDateTime)
@@ -173,10 +179,12 @@ public static partial class NodePlanner
 
         if (runner is { Phase: RunnerPhases.Paused, IoError: { } error })
         {
+            GrowClaim(draft);
+            string refused = draft.Seen.Refusal is { OfGrowth: true } refusal ? $" The API server refused to enlarge it: {refusal.Message}" : "";
             draft.Phase(NodePhases.Paused);
             draft.Disk(false, error.NoSpace ? TerminationReasons.NoSpace : "IoError", error.NoSpace
-                ? $"Claim {draft.Claim?.Metadata.Name} is full; the guest is paused and loses nothing. Make room on the claim."
-                : $"The guest's disk failed: {error.Message}. The guest is paused.");
+                ? $"Claim {draft.Claim?.Metadata.Name} is full; the guest is paused and loses nothing. Raise spec.disk.size, which enlarges the claim, or make room on it; the guest then goes on by itself.{refused}"
+                : $"The guest's disk failed: {error.Message}. The guest is paused and loses nothing; what failed is tried again every 30 s. Mend the volume.");
             draft.ReadyAs(ConditionTypes.DiskReady);
             draft.DescribePod(pod);
             return;
@@ -185,8 +193,9 @@ public static partial class NodePlanner
         if (runner is null && wasRunning)
         {
             // Nobody can ask it just now: what was true stays on record.
-            draft.MarkRunning(pod, draft.Status.Phase!);
-            DescribePower(draft, pod, draft.Status.Phase!);
+            string was = draft.WasLost ? NodePhases.Running : draft.Status.Phase!;
+            draft.MarkRunning(pod, was);
+            DescribePower(draft, pod, was);
             return;
         }
 
@@ -244,6 +253,14 @@ public static partial class NodePlanner
         else if (runner?.Phase == RunnerPhases.WaitingForLock)
         {
             draft.Ready(false, TerminationReasons.OverlayLocked, "Another process still holds the overlay; the runner waits for it.");
+        }
+        else if (runner?.Phase == RunnerPhases.Copying)
+        {
+            draft.Ready(false, "CopyingImage", "The base image is being copied onto the LabNode's claim, as spec.delivery of its LabImage asks; the guest starts when that is done.");
+        }
+        else if (runner?.Phase == RunnerPhases.Checking)
+        {
+            draft.Ready(false, "CheckingDisk", "The disk is being checked, or a copy of it repaired; the guest starts when that is done.");
         }
         else
         {

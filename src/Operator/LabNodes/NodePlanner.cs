@@ -24,12 +24,16 @@ public static partial class NodePlanner
         {
             Delete(draft);
         }
-        else if (SpecIsUsable(draft) && NamesAreOurs(draft))
+        else if (SpecIsUsable(draft) && NamesAreOurs(draft) && !EndLifetime(draft))
         {
             Power(draft);
             RefuseToShrink(draft);
+            DescribeHealth(draft);
+            TellLifetime(draft);
         }
 
+        GuardFromEviction(draft);
+        DescribeConsistency(draft);
         return draft.Build();
     }
 
@@ -41,10 +45,15 @@ public static partial class NodePlanner
         {
             draft.DeletePod(pod);
             draft.Ready(false, "StoppingGuest", "The guest is asked to power off; then the LabNode goes.");
+            if (draft.Alive is not null && HostIsLost(draft, pod))
+            {
+                draft.Phase(NodePhases.Deleting);
+            }
+
             return;
         }
 
-        if (draft.Claim is { } claim && seen.Node.Spec.Disk.ReclaimPolicy == ReclaimPolicies.Delete)
+        if (draft.Claim is { } claim && seen.Node.Spec.Disk.ReclaimPolicy == ReclaimPolicies.Delete && !draft.ClaimHoldsAnotherDisk)
         {
             draft.DeleteClaim(claim);
             draft.Ready(false, "DeletingClaim", $"Claim {claim.Metadata.Name} is being deleted, as spec.disk.reclaimPolicy asks; it goes once no pod uses it.");
@@ -64,9 +73,11 @@ public static partial class NodePlanner
                 ? $"spec.memory is \"{spec.Memory}\"; give a quantity of at least 16Mi, such as 1Gi."
             : spec.Disk.Size is { } size && !Quantities.TryParse(size, out _)
                 ? $"spec.disk.size is \"{size}\"; give a quantity such as 20Gi."
+            : NodeMedia.WhatIsWrong(spec) is { } media
+                ? media
             : spec.PowerState is not (PowerStates.Running or PowerStates.Stopped or PowerStates.Paused or PowerStates.Suspended)
                 ? $"spec.powerState is \"{spec.PowerState}\", which this version does not know; give Running, Stopped, Paused or Suspended."
-            : null;
+            : NodeLifetime.Wrong(spec.Lifetime);
         if (wrong is null)
         {
             return true;
@@ -102,7 +113,15 @@ public static partial class NodePlanner
     {
         if (draft.Alive is { } alive)
         {
-            Live(draft, alive);
+            if (NodeChecks.IsCheck(alive))
+            {
+                WatchCheck(draft, alive);
+            }
+            else
+            {
+                Live(draft, alive);
+            }
+
             return;
         }
 
@@ -113,8 +132,7 @@ public static partial class NodePlanner
         }
 
         draft.ForgetSavedStateWhenReset();
-        string wish = draft.Seen.Node.Spec.PowerState;
-        if (wish == PowerStates.Suspended || (wish == PowerStates.Stopped && draft.Status.SavedState is null))
+        if (WishesOff(draft))
         {
             StayOffAsAsked(draft);
             return;
@@ -144,6 +162,10 @@ public static partial class NodePlanner
         Start(draft);
     }
 
+    /// <summary>Whether there is to be no guest. One that is to be stopped while it is suspended is resumed first.</summary>
+    private static bool WishesOff(NodeDraft draft) =>
+        draft.Wish is PowerStates.Suspended || (draft.Wish is PowerStates.Stopped && draft.Status.SavedState is null);
+
     private static void StayOffAsAsked(NodeDraft draft)
     {
         if (draft.Status.SavedState is { } saved)
@@ -156,6 +178,11 @@ public static partial class NodePlanner
             draft.Phase(NodePhases.Stopped);
             bool suspend = draft.Seen.Node.Spec.PowerState == PowerStates.Suspended;
             draft.Ready(true, suspend ? "NothingToSuspend" : "Stopped", suspend ? "No guest ran, so no memory is saved; Running boots it from its disk." : "Stopped, as spec.powerState asks.");
+        }
+
+        if (draft.IsWishedOn && draft.Status.Halted is { } halt)
+        {
+            DescribeEndedLifetime(draft, halt);
         }
 
         draft.NoRestartRequired();
@@ -175,6 +202,7 @@ public static partial class NodePlanner
         }
 
         GrowClaim(draft);
+        CheckWhileOff(draft);
     }
 
     private static void StayOff(NodeDraft draft, LabNodeHalt halt)
@@ -184,6 +212,7 @@ public static partial class NodePlanner
         {
             draft.Phase(NodePhases.Stopped);
             draft.Ready(true, halt.Reason, $"The guest powered itself off, and spec.restartPolicy is {draft.Seen.Node.Spec.RestartPolicy}. Set spec.powerState to Stopped and back to Running to start it.");
+            CheckWhileOff(draft);
             return;
         }
 

@@ -8,4 +8,17 @@ namespace SandLabX.Operator.LabNodes;
 /// <param name="RestartRevision">The restart that this start counts as.</param>
 /// <param name="DiskRevision">Which disk it is to run on; null for the one that is there.</param>
 /// <param name="Wipe">Whether a disk of another revision gives way.</param>
-public sealed record NodeStart(bool DiskExpected, LabNodeSavedState? Resumes, string? RestartRevision, string? DiskRevision, bool Wipe);
+public sealed record NodeStart(bool DiskExpected, LabNodeSavedState? Resumes, string? RestartRevision, string? DiskRevision, bool Wipe)
+{
+    /// <summary>The full check of the disk before the guest starts, by its name; null for none.</summary>
+    public string? FullCheck { get; init; }
+
+    /// <summary>What the disk is based on; null for what the claim notes of the present one.</summary>
+    public DiskBase? Base { get; init; }
+
+    /// <summary>Name of the claim that holds the CD in the guest's drive; null for none.</summary>
+    public string? CdromClaim { get; init; }
+
+    /// <summary>Whether the check is all.</summary>
+    public bool CheckOnly { get; init; }
+}

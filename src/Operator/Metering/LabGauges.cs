@@ -21,6 +21,8 @@ public sealed class LabGauges(Cache<V1Alpha1LabNode> nodes, Cache<V1Alpha1LabIma
 
     private static readonly Gauge s_actualBytes = Metrics.CreateGauge("sandlabx_disk_actual_bytes", "What overlays took at their last start or stop, kept disks included, all together.");
 
+    private static readonly Gauge s_unhealthy = Metrics.CreateGauge("sandlabx_disks_unhealthy", "Disks in which the last check found damage.");
+
     private static readonly Gauge s_savedBytes = Metrics.CreateGauge("sandlabx_saved_memory_bytes", "Memory of suspended guests on their claims, all together.");
 
     private static readonly Gauge s_orphans = Metrics.CreateGauge(
@@ -44,6 +46,7 @@ public sealed class LabGauges(Cache<V1Alpha1LabNode> nodes, Cache<V1Alpha1LabIma
         Tell(s_images, images.List().CountBy(image => image.Status?.Phase ?? ImagePhases.Pending).Select(c => (new[] { c.Key }, c.Value)));
         s_virtualBytes.Set(all.Sum(node => node.Status?.Disk?.VirtualSizeBytes ?? 0));
         s_actualBytes.Set(all.Sum(node => (node.Status?.Disk?.ActualSizeBytes ?? 0) + (node.Status?.Disk?.Kept?.Sum(kept => kept.ActualSizeBytes ?? 0) ?? 0)));
+        s_unhealthy.Set(all.Count(node => node.Status?.Conditions?.Any(c => c is { Type: ConditionTypes.DiskHealthy, Status: "False" }) == true));
         s_savedBytes.Set(all.Sum(node => node.Status?.SavedState?.SizeBytes ?? 0));
         s_orphans.WithLabels("DiskClaim").Set(claims.List().Count(claim => Indexes.OwnerByLabel(claim.Metadata, Labels.Node) is { } key && nodes.Get(key) is null));
         s_orphans.WithLabels("ImageClaim").Set(claims.List().Count(claim => Indexes.OwnerByLabel(claim.Metadata, Labels.Image) is { } key && images.Get(key) is null));

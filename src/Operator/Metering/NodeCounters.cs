@@ -1,5 +1,6 @@
 using Prometheus;
 using SandLabX.Entities;
+using SandLabX.Operator.LabNodes;
 
 namespace SandLabX.Operator.Metering;
 
@@ -20,6 +21,8 @@ public static class NodeCounters
 
     private static readonly Counter s_wipes = Metrics.CreateCounter("sandlabx_disk_wipes_total", "Disks put back to their base, or to one that was kept.");
 
+    private static readonly Counter s_lifetimes = Metrics.CreateCounter("sandlabx_lifetime_ends_total", "Guests that went off by their lifetime, by reason.", ["reason"]);
+
     /// <summary>Counts what is new in a status that was just written.</summary>
     public static void Count(LabNodeStatus? before, LabNodeStatus after)
     {
@@ -29,6 +32,11 @@ public static class NodeCounters
         }
 
         s_restarts.Inc(Math.Max(0, (after.Restarts?.Count ?? 0) - (before?.Restarts?.Count ?? 0)));
+        if (NodeLifetime.Ended(after.Halted) && after.Halted!.At != before?.Halted?.At)
+        {
+            s_lifetimes.WithLabels(after.Halted.Reason!).Inc();
+        }
+
         if (after.WipedAt is not null && after.WipedAt != before?.WipedAt)
         {
             s_wipes.Inc();

@@ -14,8 +14,8 @@ namespace SandLabX.Operator.Runners;
 /// </summary>
 public sealed class RunnerFollower : IDisposable
 {
-    /// <summary>The longest line a runner may send, in characters; a state is a few hundred.</summary>
-    private const int MaxLine = 64 * 1024;
+    /// <summary>The longest line a runner may send, in bytes; a state is a few hundred, the last one has the console's last lines, which JSON can make six times as long.</summary>
+    private const int MaxLine = 128 * 1024;
 
     private static readonly TimeSpan s_firstRetry = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan s_lastRetry = TimeSpan.FromSeconds(30);
@@ -50,6 +50,9 @@ public sealed class RunnerFollower : IDisposable
 
     /// <summary>Called, with the pod, when its runner told something new.</summary>
     public event Action<V1Pod>? Changed;
+
+    /// <summary>Called, with the pod, when all that is new is that its guest was used: what many guests tell often, and few decisions look at.</summary>
+    public event Action<V1Pod>? Used;
 
     /// <summary>What this pod's runner last said; begins to listen to it when nobody does yet.</summary>
     /// <remarks>What it said last is kept beyond the pod's end, for <see cref="Heard"/>: a kubelet can lose a termination message.</remarks>
@@ -164,11 +167,20 @@ public sealed class RunnerFollower : IDisposable
                     return;
                 }
 
+                RunnerState? before = stream.Last;
                 stream.Last = state;
-                Changed?.Invoke(stream.Pod);
+                (OnlyUsed(before, state) ? Used : Changed)?.Invoke(stream.Pod);
             }
         }
     }
+
+    /// <summary>Whether all that a line tells anew is that the guest was used.</summary>
+    internal static bool OnlyUsed(RunnerState? before, RunnerState now) =>
+        before is not null && now.LastUsedAt > before.LastUsedAt
+        && (before with { LastUsedAt = now.LastUsedAt, At = now.At, Disk = now.Disk }) == now
+
+        // Which disks are kept changes at a start alone; each line brings a list of its own.
+        && (before.Disk is null || now.Disk is null ? before.Disk == now.Disk : before.Disk with { Kept = now.Disk.Kept } == now.Disk);
 
     private sealed class Following(V1Pod pod, CancellationTokenSource stop)
     {

@@ -6,14 +6,15 @@ using SandLabX.Runtime;
 
 namespace SandLabX.Operator.Runners;
 
-/// <summary>Reconciles a LabNode or LabImage when its runner told something new.</summary>
+/// <summary>Reconciles a LabNode or LabImage when its runner told something new. That a guest was used is new to a LabNode which was told that it ends for want of it.</summary>
 public sealed class RunnerNews(
-    RunnerFollower runners, ReconcileTrigger<V1Alpha1LabNode> nodes, ReconcileTrigger<V1Alpha1LabImage> images) : IHostedService
+    RunnerFollower runners, Cache<V1Alpha1LabNode> known, ReconcileTrigger<V1Alpha1LabNode> nodes, ReconcileTrigger<V1Alpha1LabImage> images) : IHostedService
 {
     /// <inheritdoc/>
     public Task StartAsync(CancellationToken cancellationToken)
     {
         runners.Changed += OnNews;
+        runners.Used += OnUse;
         return Task.CompletedTask;
     }
 
@@ -21,6 +22,7 @@ public sealed class RunnerNews(
     public Task StopAsync(CancellationToken cancellationToken)
     {
         runners.Changed -= OnNews;
+        runners.Used -= OnUse;
         return Task.CompletedTask;
     }
 
@@ -34,6 +36,14 @@ public sealed class RunnerNews(
         if (Indexes.OwnerByLabel(pod.Metadata, Labels.Image) is { } image)
         {
             images.Enqueue(image);
+        }
+    }
+
+    private void OnUse(V1Pod pod)
+    {
+        if (Indexes.OwnerByLabel(pod.Metadata, Labels.Node) is { } node && known.Get(node)?.Status?.Lifetime?.Reason == LifetimeReasons.IdleTooLong)
+        {
+            nodes.Enqueue(node);
         }
     }
 }

@@ -11,12 +11,14 @@ internal sealed record ConsoleStep(bool Send, string Text);
 /// <param name="Steps">A script; empty attaches to standard input and output.</param>
 /// <param name="NoInput">Only shows the console.</param>
 /// <param name="Timeout">The limit of a script, or of an attachment; null for none.</param>
-internal sealed record ConsoleArguments(IReadOnlyList<ConsoleStep> Steps, bool NoInput, TimeSpan? Timeout)
+/// <param name="UntilEof">Ends an attachment with its input: whoever is cut off leaves no attachment behind.</param>
+internal sealed record ConsoleArguments(IReadOnlyList<ConsoleStep> Steps, bool NoInput, TimeSpan? Timeout, bool UntilEof = false)
 {
     internal const string Usage = """
-        usage: sandlabx-runner console [--no-input] [--timeout SECONDS]
+        usage: sandlabx-runner console [--no-input | --until-eof] [--timeout SECONDS]
                    shows the guest's serial console, its last 8 KiB first, and types what comes on standard input;
-                   on a terminal Ctrl-] detaches. At the end of standard input it goes on showing.
+                   on a terminal Ctrl-] detaches. At the end of standard input it goes on showing, unless
+                   --until-eof is given.
                sandlabx-runner console {--send LINE | --expect TEXT}... [--timeout SECONDS]
                    runs the steps in their order. --send types a line, then looks only at what comes after it (an echo of
                    the line, too: expect what the line does not contain); --expect waits until a text appears. A script that
@@ -31,6 +33,7 @@ internal sealed record ConsoleArguments(IReadOnlyList<ConsoleStep> Steps, bool N
     {
         var steps = new List<ConsoleStep>();
         bool noInput = false;
+        bool untilEof = false;
         TimeSpan? timeout = null;
         for (int i = 0; i < arguments.Count; i++)
         {
@@ -39,6 +42,9 @@ internal sealed record ConsoleArguments(IReadOnlyList<ConsoleStep> Steps, bool N
             {
                 case "--no-input":
                     noInput = true;
+                    break;
+                case "--until-eof":
+                    untilEof = true;
                     break;
                 case "--send" when value is not null:
                     steps.Add(new ConsoleStep(Send: true, value));
@@ -57,6 +63,6 @@ internal sealed record ConsoleArguments(IReadOnlyList<ConsoleStep> Steps, bool N
             }
         }
 
-        return new ConsoleArguments(steps, noInput, timeout ?? (steps.Count > 0 ? s_scriptLimit : null));
+        return noInput && untilEof ? null : new ConsoleArguments(steps, noInput, timeout ?? (steps.Count > 0 ? s_scriptLimit : null), untilEof);
     }
 }

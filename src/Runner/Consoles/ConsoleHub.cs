@@ -43,6 +43,9 @@ internal sealed class ConsoleHub : IDisposable
         _standardOutput = Start(WriteStandardOutput, "console-stdout");
     }
 
+    /// <summary>Called when a client has typed.</summary>
+    internal event Action? Typed;
+
     /// <summary>What the guest wrote.</summary>
     internal ConsoleLog Output { get; } = new();
 
@@ -178,6 +181,8 @@ internal sealed class ConsoleHub : IDisposable
         {
             while (await client.ReceiveAsync(buffer, _stop.Token).ConfigureAwait(false) is > 0 and int count)
             {
+                Typed?.Invoke();
+
                 // One client's bytes at a time, and no more of them than the guest takes.
                 await _typing.WaitAsync(_stop.Token).ConfigureAwait(false);
                 try

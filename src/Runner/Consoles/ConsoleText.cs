@@ -32,6 +32,31 @@ internal static class ConsoleText
         return plain.ToString();
     }
 
+    /// <summary>The last lines of a text: as many as a record of an end keeps.</summary>
+    internal static string LastLines(string text, int lines = 50, int characters = 8192)
+    {
+        text = text.Trim('\n');
+        int start = text.Length;
+        for (int line = 0; line < lines && start > 0; line++)
+        {
+            start = text.LastIndexOf('\n', start - 1);
+            start = start < 0 ? 0 : start;
+        }
+
+        text = text[start..].TrimStart('\n');
+        if (text.Length <= characters)
+        {
+            return text;
+        }
+
+        text = text[^characters..];
+        int cut = text.IndexOf('\n', StringComparison.Ordinal);
+        text = cut >= 0 && cut < text.Length - 1 ? text[(cut + 1)..] : text;
+
+        // Half of a surrogate pair is not a character.
+        return char.IsLowSurrogate(text[0]) ? text[1..] : text;
+    }
+
     /// <summary>A text in one line without control characters.</summary>
     internal static string Printable(string text)
     {

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 using SandLabX.Runner.Posix;
 
 namespace SandLabX.Runner.Consoles;
@@ -28,7 +29,7 @@ internal static class ConsoleVerb
             using Socket socket = await ConnectAsync(path, isScript, limit.Token).ConfigureAwait(false);
             return isScript
                 ? await RunScriptAsync(socket, new ConsoleScript(arguments.Steps), limit.Token).ConfigureAwait(false)
-                : await AttachAsync(socket, arguments.NoInput, path, limit.Token).ConfigureAwait(false);
+                : await AttachAsync(socket, arguments, path, limit.Token).ConfigureAwait(false);
         }
         catch (SocketException e)
         {
@@ -94,9 +95,9 @@ internal static class ConsoleVerb
         }
     }
 
-    private static async Task<int> AttachAsync(Socket socket, bool noInput, string path, CancellationToken limit)
+    private static async Task<int> AttachAsync(Socket socket, ConsoleArguments arguments, string path, CancellationToken limit)
     {
-        bool isTerminal = !noInput && !Console.IsInputRedirected;
+        bool isTerminal = !arguments.NoInput && !Console.IsInputRedirected;
         using TerminalMode? raw = isTerminal ? TerminalMode.Raw() : null;
         if (isTerminal)
         {
@@ -104,9 +105,9 @@ internal static class ConsoleVerb
         }
 
         using var detached = CancellationTokenSource.CreateLinkedTokenSource(limit);
-        if (!noInput)
+        if (!arguments.NoInput)
         {
-            new Thread(() => Type(socket, isTerminal, detached)) { IsBackground = true, Name = "input" }.Start();
+            new Thread(() => Type(socket, isTerminal, arguments.UntilEof, detached)) { IsBackground = true, Name = "input" }.Start();
         }
 
         await using Stream output = Console.OpenStandardOutput();
@@ -119,9 +120,11 @@ internal static class ConsoleVerb
         return 0;
     }
 
-    private static void Type(Socket socket, bool isTerminal, CancellationTokenSource detached)
+    private static void Type(Socket socket, bool isTerminal, bool untilEof, CancellationTokenSource detached)
     {
-        using Stream input = Console.OpenStandardInput();
+        // Not the console's own stream: on a terminal that reads whole lines, in a mode of its own.
+        using var keys = new SafeFileHandle(0, ownsHandle: false);
+        using var input = new FileStream(keys, FileAccess.Read, bufferSize: 0);
         byte[] buffer = new byte[1024];
         try
         {
@@ -134,6 +137,11 @@ internal static class ConsoleVerb
                     detached.Cancel();
                     return;
                 }
+            }
+
+            if (untilEof)
+            {
+                detached.Cancel();
             }
         }
         catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)

@@ -1,4 +1,5 @@
 using SandLabX.Contract;
+using SandLabX.Runner.Http;
 using SandLabX.Runner.Posix;
 
 namespace SandLabX.Runner.Disk;
@@ -7,13 +8,13 @@ namespace SandLabX.Runner.Disk;
 /// <param name="config">What is wished.</param>
 /// <param name="held">The disk's lock.</param>
 /// <param name="tool">Runs qemu-img.</param>
+/// <param name="states">Is told of checks.</param>
 /// <param name="clock">Dates the marker.</param>
-internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool tool, TimeProvider clock)
+internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool tool, StateHub states, TimeProvider clock)
 {
     private static readonly TimeSpan s_createLimit = TimeSpan.FromSeconds(60);
 
-    // Reads all tables: 5 MiB of them for a full disk of 20 GiB. A check that takes longer is given up, not the start.
-    private static readonly TimeSpan s_checkLimit = TimeSpan.FromSeconds(60);
+    private readonly DiskChecker _checker = new(config, tool, clock);
 
     private DateTimeOffset? _wipedAt;
 
@@ -23,15 +24,41 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
     {
         var history = new DiskHistory(config);
         history.Finish();
-        FinishInterrupted();
-        DiskFindings found = Look(config.OverlayPath, OverlayNames.Marker(config));
-        if (config.Wipe && found.Marker?.Revision != config.DiskRevision)
+        DiskBirth.FinishInterrupted(config);
+        if (BaseCopy.IsMissing(config))
         {
+            states.Change(state => state with { Phase = RunnerPhases.Copying });
+            RunnerConfig source = config with { BackingPath = config.BackingCopyFrom! };
+            Refuse(OverlayVerdicts.JudgeBase(source, Look(source, config.OverlayPath, OverlayNames.Marker(config))));
+            await BaseCopy.MakeAsync(config, stop).ConfigureAwait(false);
+            states.Change(state => state with { Phase = RunnerPhases.Preparing });
+        }
+
+        DiskFindings found = Look(config, config.OverlayPath, OverlayNames.Marker(config));
+        try
+        {
+            return await PrepareAsync(history, found, stop).ConfigureAwait(false);
+        }
+        catch (RunnerEndException e) when (e.Reason is TerminationReasons.BackingMismatch or TerminationReasons.OverlayChainUnexpected && found is { Overlay: not null, Marker: not null })
+        {
+            // Nothing was changed; who reads on what the disks stand can give them that the next time.
+            long size = found.Overlay.VirtualSizeBytes;
+            states.Change(state => state with { Disk = Describe(new DiskReport(size, Files.AllocatedBytes(config.OverlayPath), Created: false), history, found) });
+            throw;
+        }
+    }
+
+    private async Task<DiskReport?> PrepareAsync(DiskHistory history, DiskFindings found, CancellationToken stop)
+    {
+        bool other = found.Marker?.Revision != config.DiskRevision;
+        if (other && (config.Wipe || (found.OverlayBytes is not null && history.Find(config.DiskRevision) is not null)))
+        {
+            // (Not asked for and yet kept under the wished name: a wipe was done, and its wish taken back before anybody heard that.)
             await SwapAsync(history, found, stop).ConfigureAwait(false);
             _wipedAt = clock.GetUtcNow();
-            found = Look(config.OverlayPath, OverlayNames.Marker(config));
+            found = Look(config, config.OverlayPath, OverlayNames.Marker(config));
         }
-        else if (config.DiskRevision.Length > 0 && found is { OverlayBytes: not null, Marker: { } marker } && marker.Revision != config.DiskRevision)
+        else if (other && config.DiskRevision.Length > 0 && found is { OverlayBytes: not null, Marker: { } marker } && BackingOf(marker) == Wanted)
         {
             // A LabNode that finds a disk calls it as its spec does: only a change asks for another disk.
             found = found with { Marker = marker with { Revision = config.DiskRevision } };
@@ -40,24 +67,40 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
             Files.SyncFolder(OverlayNames.Folder(config));
         }
 
-        IReadOnlyList<KeptDisk>? kept = history.Prune();
-        DiskReport? report = await MakeOrCheckAsync(found, stop).ConfigureAwait(false);
-        return report is null ? null : report with { Revision = found.Marker?.Revision ?? Revision, WipedAt = _wipedAt, Kept = kept };
+        if (!config.CheckOnly)
+        {
+            history.Prune();
+            BaseCopy.Prune(config);
+        }
+
+        DiskReport? report = found.OverlayBytes is null ? await MakeAsync(found, stop).ConfigureAwait(false) : await CheckAsync(history, found, stop).ConfigureAwait(false);
+        return report is null ? null : Describe(report, history, found);
     }
 
-    private string Revision => config.DiskRevision.Length > 0 ? config.DiskRevision : OverlayMarker.Initial;
+    private BackingReport Wanted => new(config.BackingPath, config.BackingSha256);
 
-    private async Task<DiskReport?> MakeOrCheckAsync(DiskFindings found, CancellationToken stop) =>
-        found.OverlayBytes is null ? await MakeAsync(found, stop).ConfigureAwait(false) : await CheckAsync(found, stop).ConfigureAwait(false);
+    private DiskReport Describe(DiskReport report, DiskHistory history, DiskFindings found) => report with
+    {
+        Revision = found.Marker?.Revision ?? Revision,
+        WipedAt = _wipedAt,
+        Backing = BackingOf(found.Marker) ?? Wanted,
+        Kept = history.List(),
+        Strays = StrayOverlays.Find(config),
+    };
+
+    /// <summary>What a marker says of the base.</summary>
+    internal static BackingReport? BackingOf(OverlayMarker? marker) => marker is null ? null : new BackingReport(marker.BackingPath, marker.BackingSha256);
+
+    private string Revision => config.DiskRevision.Length > 0 ? config.DiskRevision : OverlayMarker.Initial;
 
     /// <summary>Lets the present disk give way. Nothing is touched before the base is known to be there and the other disk to be whole.</summary>
     private async Task SwapAsync(DiskHistory history, DiskFindings found, CancellationToken stop)
     {
-        Refuse(OverlayVerdicts.JudgeBase(config, found));
         int? restore = history.Find(config.DiskRevision);
+        Refuse(restore is null ? OverlayVerdicts.JudgeFresh(config, found) : OverlayVerdicts.JudgeBase(config, found));
         if (restore is { } number)
         {
-            Refuse(OverlayVerdicts.JudgeFound(config, Look(OverlayNames.Kept(config, number), OverlayNames.KeptMarker(config, number))));
+            Refuse(OverlayVerdicts.JudgeFound(config, Look(config, OverlayNames.Kept(config, number), OverlayNames.KeptMarker(config, number))));
         }
         else
         {
@@ -69,7 +112,7 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
     }
 
     /// <summary>Looks at the files; changes nothing.</summary>
-    private DiskFindings Look(string path, string marker)
+    private static DiskFindings Look(RunnerConfig config, string path, string marker)
     {
         var overlay = new FileInfo(path);
         bool baseExists = File.Exists(config.BackingPath);
@@ -83,23 +126,6 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
             Files.ReadJson(report, ContractJson.Default.ImageReport));
     }
 
-    /// <summary>
-    /// A start that was interrupted left a half-made overlay, which never had the disk's name and goes; or an overlay whose marker
-    /// was already whole on the disk and only lacks its name, which it gets.
-    /// </summary>
-    private void FinishInterrupted()
-    {
-        bool wasNamed = File.Exists(config.OverlayPath) && !File.Exists(OverlayNames.NewOverlay(config));
-        if (wasNamed && File.Exists(OverlayNames.NewMarker(config)) && !File.Exists(OverlayNames.Marker(config)))
-        {
-            File.Move(OverlayNames.NewMarker(config), OverlayNames.Marker(config));
-            Files.SyncFolder(OverlayNames.Folder(config));
-        }
-
-        File.Delete(OverlayNames.NewOverlay(config));
-        File.Delete(OverlayNames.NewMarker(config));
-    }
-
     private async Task<DiskReport?> MakeAsync(DiskFindings found, CancellationToken stop)
     {
         // A marker that can't be read was written by someone: as good a sign of a former disk as one that can.
@@ -107,12 +133,8 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
         Refuse(OverlayVerdicts.JudgeNew(marked ? config with { OverlayExpected = true } : config, found));
         long size = await DraftAsync(found, stop).ConfigureAwait(false);
 
-        // The marker is whole on the disk before the overlay gets its name, and gets its own after: whatever is cut off between, the
-        // next start either finds no disk at all or a disk with its marker (see FinishInterrupted).
-        File.Move(OverlayNames.NewOverlay(config), config.OverlayPath);
-        Files.SyncFolder(OverlayNames.Folder(config));
-        File.Move(OverlayNames.NewMarker(config), OverlayNames.Marker(config));
-        Files.SyncFolder(OverlayNames.Folder(config));
+        DiskBirth.Complete(config);
+        Tell(_checker.New() with { Revision = config.FullCheck });
         return new DiskReport(size, Files.AllocatedBytes(config.OverlayPath), Created: true);
     }
 
@@ -140,32 +162,35 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
         return draftFound.Overlay!.VirtualSizeBytes;
     }
 
-    private async Task<DiskReport?> CheckAsync(DiskFindings found, CancellationToken stop)
+    private async Task<DiskReport?> CheckAsync(DiskHistory history, DiskFindings found, CancellationToken stop)
     {
-        Refuse(OverlayVerdicts.JudgeFound(config, found));
-        Refuse(OverlayVerdicts.JudgeTables(config, found.Overlay!.TablesReach(config.OverlayPath), found.OverlayBytes!.Value));
-
-        // A dirty overlay (lazy refcounts, so none of ours) fails any check until QEMU has repaired it, which QEMU does as it opens it.
-        if (!found.Overlay.Dirty)
+        if (config.FullCheck is not null)
         {
-            ToolResult check = await tool.RunAsync(QemuImg.Check(config.OverlayPath), s_checkLimit, stop).ConfigureAwait(false);
-            if (OverlayVerdicts.IsLocked(check.Errors))
-            {
-                return null;
-            }
-
-            if (check.ExitCode is null)
-            {
-                Log.Line("disk.check", ("result", "gave up"), ("after", $"{s_checkLimit.TotalSeconds:0}s"));
-            }
-            else
-            {
-                Refuse(OverlayVerdicts.JudgeCheck(config, check, found.OverlayBytes.Value, found.Overlay.ClusterBytes, held.LastEndWasClean));
-            }
+            states.Change(state => state with { Phase = RunnerPhases.Checking });
         }
 
-        long size = await GrowAsync(found.Overlay.VirtualSizeBytes, stop).ConfigureAwait(false);
+        if (await _checker.CheckAsync(found, held.LastEndWasClean, stop).ConfigureAwait(false) is not { } verdict)
+        {
+            return null;
+        }
+
+        Tell(verdict.Report);
+        if (DiskRepair.IsWished(config.Repair, verdict.Report))
+        {
+            states.Change(state => state with { Phase = RunnerPhases.Checking });
+            verdict = await new DiskRepair(config, tool, clock).MendAsync(history, found, verdict, stop).ConfigureAwait(false);
+            Tell(verdict.Report);
+        }
+
+        Refuse(verdict.Fault);
+        long size = await GrowAsync(found.Overlay!.VirtualSizeBytes, stop).ConfigureAwait(false);
         return new DiskReport(size, Files.AllocatedBytes(config.OverlayPath), Created: false);
+    }
+
+    private void Tell(DiskCheckReport report)
+    {
+        Log.Line("disk.check", ("kind", report.Kind), ("result", report.Result), ("leaks", $"{report.Leaks}"), ("corruptions", $"{report.Corruptions}"));
+        states.Change(state => state with { Check = report });
     }
 
     /// <summary>A disk follows its wished size upwards; down would cut off what the guest has there.</summary>

@@ -17,6 +17,12 @@ internal static class OverlayNames
     /// <summary>A marker in the making.</summary>
     internal static string NewMarker(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.json.new");
 
+    /// <summary>A disk that was made elsewhere, as it was sent or copied; never written but at its end.</summary>
+    internal static string Upload(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.qcow2.upload");
+
+    /// <summary>What is changed of it, until that was proved right.</summary>
+    internal static string Changes(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.qcow2.changes");
+
     /// <summary>Memory and devices of a suspended guest.</summary>
     internal static string State(RunnerConfig config) => Path.Combine(Folder(config), $"node_{config.DiskId}.state");
 
@@ -37,6 +43,12 @@ internal static class OverlayNames
 
     /// <summary>Says that one disk is giving way to another.</summary>
     internal static string Swap(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.swap.json");
+
+    /// <summary>A UEFI's variables.</summary>
+    internal static string Variables(RunnerConfig config) => Path.Combine(Folder(config), $"node_{config.DiskId}.vars.fd");
+
+    /// <summary>A UEFI's variables in the making.</summary>
+    internal static string NewVariables(RunnerConfig config) => Path.Combine(Folder(config), $".node_{config.DiskId}.vars.fd.new");
 
     /// <summary>The folder of them all.</summary>
     internal static string Folder(RunnerConfig config) => Path.GetDirectoryName(config.OverlayPath) ?? "/";

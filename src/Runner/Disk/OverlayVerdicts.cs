@@ -29,6 +29,19 @@ internal static class OverlayVerdicts
 {
     private const string Qcow2 = "qcow2";
 
+    /// <summary>What a person can do about a damaged disk.</summary>
+    internal const string WayOut =
+        "Nothing was changed. Ways out: spec.disk.repair: All mends a copy and keeps this disk; a new spec.disk.revision asks for a fresh disk, that of a kept one for that; or restore a backup.";
+
+    /// <summary>Errors of a check that are quoted: of each damaged table there can be thousands.</summary>
+    private const int QuotedErrors = 2;
+
+    /// <summary>Member of <c>qemu-img check</c>'s JSON: clusters that belong to nothing.</summary>
+    internal const string Leaks = "leaks";
+
+    /// <summary>Member of <c>qemu-img check</c>'s JSON: wrong entries of tables.</summary>
+    internal const string Corruptions = "corruptions";
+
     // What qemu-img check returns: 0 clean, 2 corrupt, 3 leaked clusters only (wasted room, no harm), 1 could not check.
     private const int Clean = 0;
     private const int LeaksOnly = 3;
@@ -76,12 +89,16 @@ internal static class OverlayVerdicts
                 $"The disk {config.OverlayPath} {known} and is not there now. Restore it from a backup; for a fresh disk, ask for one in the LabNode.");
         }
 
-        return JudgeBase(config, found) ?? (config.DiskSizeBytes is { } wished && wished < found.Base!.VirtualSizeBytes
+        return JudgeFresh(config, found);
+    }
+
+    /// <summary>What speaks against a fresh overlay on the base image; null when nothing does.</summary>
+    internal static DiskFault? JudgeFresh(RunnerConfig config, DiskFindings found) =>
+        JudgeBase(config, found) ?? (config.DiskSizeBytes is { } wished && wished < found.Base!.VirtualSizeBytes
             ? new(
                 TerminationReasons.SizeBelowImage,
                 $"The disk's size of {wished} bytes is below the image's {found.Base.VirtualSizeBytes}. Ask for at least {found.Base.VirtualSizeBytes} bytes.")
             : null);
-    }
 
     /// <summary>What speaks against using the overlay that is there; null when nothing does.</summary>
     internal static DiskFault? JudgeFound(RunnerConfig config, DiskFindings found)
@@ -95,11 +112,11 @@ internal static class OverlayVerdicts
         switch (found.Overlay)
         {
             case null:
-                return new(TerminationReasons.OverlayCorrupt, $"{overlay} has no readable qcow2 header. Nothing was changed; restore it from a backup.");
+                return new(TerminationReasons.OverlayCorrupt, $"{overlay} has no readable qcow2 header, so it can't be repaired. {WayOut}");
             case { MarkedCorrupt: true }:
                 return new(
                     TerminationReasons.OverlayCorrupt,
-                    $"{overlay} is marked corrupt by QEMU. Nothing was changed; keep a copy, then try qemu-img check -r all, or restore a backup.");
+                    $"{overlay} is marked corrupt by QEMU, which found damage while its guest ran. {WayOut}");
             case { HasDataFile: true } or { Encrypted: true } or { UnknownFeatures: true }:
                 return new(TerminationReasons.OverlayChainUnexpected, $"{overlay} has a data file, encryption or features that no disk made here has.");
             case { BackingName: var name, BackingFormat: var format } when name != config.BackingPath || format != Qcow2:
@@ -134,13 +151,13 @@ internal static class OverlayVerdicts
         {
             return new(
                 TerminationReasons.OverlayCorrupt,
-                $"qemu-img check of {config.OverlayPath} ended with {check.ExitCode}: {OneLine(check.Errors)} Nothing was changed; restore a backup, or repair a copy.");
+                $"qemu-img check of {config.OverlayPath} ended with {check.ExitCode}: {Number(check.Output, Corruptions)} wrong entries, {Number(check.Output, Leaks)} leaked clusters; {Quoted(check.Errors)} {WayOut}");
         }
 
         return lastEndWasClean && IsCut(check.Output, fileBytes, clusterBytes)
             ? new(
                 TerminationReasons.OverlayCorrupt,
-                $"{config.OverlayPath} was cut: it has {fileBytes} bytes, its clusters reach to {Number(check.Output, "image-end-offset")}. Nothing was changed; restore a backup.")
+                $"{config.OverlayPath} was cut: it has {fileBytes} bytes, its clusters reach to {Number(check.Output, "image-end-offset")}. What it lost no repair brings back. {WayOut}")
             : null;
     }
 
@@ -148,7 +165,7 @@ internal static class OverlayVerdicts
     internal static DiskFault? JudgeTables(RunnerConfig config, long tablesReach, long fileBytes) => tablesReach > fileBytes
         ? new(
             TerminationReasons.OverlayCorrupt,
-            $"{config.OverlayPath} was cut: it has {fileBytes} bytes, its tables reach to {tablesReach}. Nothing was changed; restore a backup.")
+            $"{config.OverlayPath} was cut: it has {fileBytes} bytes, its tables reach to {tablesReach}. What it lost no repair brings back. {WayOut}")
         : null;
 
     /// <summary>
@@ -156,7 +173,7 @@ internal static class OverlayVerdicts
     /// written to its end, and leaked ones not at all. After a power cut clusters that no guest ever flushed may be missing too: no fault.
     /// </summary>
     internal static bool IsCut(string checkJson, long fileBytes, long clusterBytes) =>
-        Number(checkJson, "image-end-offset") - fileBytes >= (Number(checkJson, "leaks") + 1) * clusterBytes;
+        Number(checkJson, "image-end-offset") - fileBytes >= (Number(checkJson, Leaks) + 1) * clusterBytes;
 
     /// <summary>True when a tool of QEMU's failed because another process has the image open.</summary>
     internal static bool IsLocked(string errors) => errors.Contains("Failed to get", StringComparison.Ordinal) && errors.Contains("lock", StringComparison.Ordinal);
@@ -174,12 +191,14 @@ internal static class OverlayVerdicts
         return line.Length == 0 || line[^1] == '.' ? line : line + ".";
     }
 
+    private static string Quoted(string errors) => OneLine(string.Join('\n', errors.Split('\n', StringSplitOptions.RemoveEmptyEntries).TakeLast(QuotedErrors)));
+
     private static bool SameDigest(string left, string right) => string.Equals(left, right, StringComparison.OrdinalIgnoreCase);
 
     private static string Shown(string? name) => name is null ? "nothing" : Consoles.ConsoleText.Printable(name);
 
     /// <summary>A number of <c>qemu-img check</c>'s JSON; 0 when it is not said.</summary>
-    private static long Number(string json, string name)
+    internal static long Number(string json, string name)
     {
         try
         {

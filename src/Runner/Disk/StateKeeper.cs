@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.IO.Hashing;
 using SandLabX.Contract;
+using SandLabX.Runner.Boot;
 using SandLabX.Runner.Posix;
 
 namespace SandLabX.Runner.Disk;
@@ -75,11 +76,11 @@ internal sealed class StateKeeper(RunnerConfig config, TimeProvider clock)
 
     /// <summary>Makes the received state the guest's. From the last rename on it is what the next start resumes.</summary>
     /// <exception cref="IOException">It can't be written.</exception>
-    internal SavedState Keep(long bytes, string checksum, string accelerator, string resetRevision)
+    internal SavedState Keep(long bytes, string checksum, string accelerator, BootMedia media, string resetRevision)
     {
         Files.Sync(config.OverlayPath);
         var overlay = new FileInfo(config.OverlayPath);
-        var saved = new SavedState(clock.GetUtcNow(), bytes, checksum, config.Cpus, config.MemoryBytes, accelerator, resetRevision, overlay.Length, WrittenAt(overlay));
+        var saved = new SavedState(clock.GetUtcNow(), bytes, checksum, config.Cpus, config.MemoryBytes, accelerator, resetRevision, overlay.Length, WrittenAt(overlay)) { Seed = media.Seed is not null, Cdrom = media.HasCdrom };
         string folder = OverlayNames.Folder(config);
         Files.WriteJson(OverlayNames.NewStateMarker(config), saved, ContractJson.Default.SavedState);
         File.Move(OverlayNames.NewState(config), OverlayNames.State(config), overwrite: true);

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
@@ -20,8 +19,7 @@ internal sealed class HttpServer : IDisposable
 
     private readonly CancellationTokenSource _stop = new();
     private readonly StateHub _states;
-    private readonly Socket _listener;
-    private int _connections;
+    private readonly Acceptor _acceptor;
 
     /// <summary>Listens on all addresses.</summary>
     /// <param name="port">The TCP port; 0 takes a free one.</param>
@@ -29,87 +27,41 @@ internal sealed class HttpServer : IDisposable
     internal HttpServer(int port, StateHub states)
     {
         _states = states;
-        _listener = Socket.OSSupportsIPv6 ? new Socket(AddressFamily.InterNetworkV6, SocketType.Stream, ProtocolType.Tcp) { DualMode = true }
-            : new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        _listener.Bind(new IPEndPoint(Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any, port));
-        _listener.Listen();
-        _ = AcceptAsync();
+        _acceptor = new Acceptor(address: null, port, MaxConnections, ServeAsync, _stop.Token);
     }
 
     /// <summary>The port it listens on.</summary>
-    internal int Port => ((IPEndPoint)_listener.LocalEndPoint!).Port;
+    internal int Port => _acceptor.Port;
 
     /// <summary>Waits until all listeners have heard that it is over, as far as the time allows.</summary>
-    internal void Drain(TimeSpan limit) => SpinWait.SpinUntil(() => Volatile.Read(ref _connections) == 0, limit);
+    internal void Drain(TimeSpan limit) => _acceptor.Drain(limit);
 
     /// <inheritdoc/>
     public void Dispose()
     {
         _stop.Cancel();
-        _listener.Dispose();
-    }
-
-    private async Task AcceptAsync()
-    {
-        while (!_stop.IsCancellationRequested)
-        {
-            try
-            {
-                Socket client = await _listener.AcceptAsync(_stop.Token).ConfigureAwait(false);
-                if (Interlocked.Increment(ref _connections) > MaxConnections)
-                {
-                    Interlocked.Decrement(ref _connections);
-                    client.Dispose();
-                    continue;
-                }
-
-                _ = ServeAsync(client);
-            }
-            catch (SocketException)
-            {
-                // Out of descriptors, say: try again, but not in a tight loop.
-                await Task.Delay(TimeSpan.FromMilliseconds(100)).ConfigureAwait(false);
-            }
-            catch (Exception e) when (e is ObjectDisposedException or OperationCanceledException)
-            {
-                return;
-            }
-        }
+        _acceptor.Dispose();
     }
 
     private async Task ServeAsync(Socket client)
     {
-        try
+        (string? path, int refusal) = await ReadHeadAsync(client).ConfigureAwait(false);
+        switch (path)
         {
-            using Socket held = client;
-            client.NoDelay = true;
-            client.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
-            (string? path, int refusal) = await ReadHeadAsync(client).ConfigureAwait(false);
-            switch (path)
-            {
-                case "/v1/events":
-                    await StreamAsync(client).ConfigureAwait(false);
-                    break;
-                case "/readyz":
-                    string phase = _states.Current.State.Phase;
-                    bool ready = phase is RunnerPhases.Running or RunnerPhases.Paused;
-                    await AnswerAsync(client, ready ? "200 OK" : "503 Service Unavailable", phase).ConfigureAwait(false);
-                    break;
-                case null:
-                    await AnswerAsync(client, refusal == 405 ? "405 Method Not Allowed\r\nAllow: GET" : "400 Bad Request", "only GET is understood").ConfigureAwait(false);
-                    break;
-                default:
-                    await AnswerAsync(client, "404 Not Found", "there are /readyz and /v1/events").ConfigureAwait(false);
-                    break;
-            }
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException or OperationCanceledException)
-        {
-            // The peer is gone, too slow, or the runner ends.
-        }
-        finally
-        {
-            Interlocked.Decrement(ref _connections);
+            case "/v1/events":
+                await StreamAsync(client).ConfigureAwait(false);
+                break;
+            case "/readyz":
+                string phase = _states.Current.State.Phase;
+                bool ready = phase is RunnerPhases.Running or RunnerPhases.Paused;
+                await AnswerAsync(client, ready ? "200 OK" : "503 Service Unavailable", phase).ConfigureAwait(false);
+                break;
+            case null:
+                await AnswerAsync(client, refusal == 405 ? "405 Method Not Allowed\r\nAllow: GET" : "400 Bad Request", "only GET is understood").ConfigureAwait(false);
+                break;
+            default:
+                await AnswerAsync(client, "404 Not Found", "there are /readyz and /v1/events").ConfigureAwait(false);
+                break;
         }
     }
 

@@ -8,19 +8,31 @@ using SandLabX.Runner.Posix;
 
 namespace SandLabX.Runner.Import;
 
+/// <summary>Something to be fetched.</summary>
+/// <param name="Url">Its address.</param>
+/// <param name="Sha256">The digest that it should have: what was fetched for another one is of no use.</param>
+internal sealed record Download(Uri Url, string Sha256)
+{
+    /// <summary>Gives what each request carries to be let in; null where the address says it, if anything is needed.</summary>
+    internal Func<CancellationToken, Task<AuthenticationHeaderValue?>>? AuthorizeAsync { get; init; }
+
+    /// <summary>True where the address itself names the bytes: the rest of them can be asked for without more.</summary>
+    internal bool IsContentAddressed { get; init; }
+}
+
 /// <summary>Fetches a file over http(s) and hashes it on the way; takes up what an earlier try, or an earlier pod, left.</summary>
-/// <param name="config">What is to be fetched.</param>
+/// <param name="wanted">What is to be fetched.</param>
 /// <param name="partial">The file that the bytes go to. Beside it, with <c>.from</c>, what it is the beginning of.</param>
 /// <param name="progress">Told now and then: bytes received, bytes in all.</param>
 /// <param name="clock">Measures waits.</param>
-internal sealed class Downloader(ImportConfig config, string partial, Action<long, long?> progress, TimeProvider clock) : IDisposable
+internal sealed class Downloader(Download wanted, string partial, Action<long, long?> progress, TimeProvider clock) : IDisposable
 {
     private const int Chunk = 128 * 1024;
 
     // A server that sends nothing for so long is as good as gone.
     private static readonly TimeSpan s_silence = TimeSpan.FromSeconds(60);
 
-    private readonly Uri _url = new(config.Url);
+    private readonly Uri _url = wanted.Url;
     private readonly HttpClient _http = new(new SocketsHttpHandler
     {
         ConnectTimeout = TimeSpan.FromSeconds(15),
@@ -97,22 +109,30 @@ internal sealed class Downloader(ImportConfig config, string partial, Action<lon
         string? validator = ReadValidator();
         long have = Have();
         using var request = new HttpRequestMessage(HttpMethod.Get, _url);
-        if (_url.UserInfo.Length > 0)
-        {
-            request.Headers.Authorization = new AuthenticationHeaderValue(
-                "Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes(Uri.UnescapeDataString(_url.UserInfo))));
-        }
+        request.Headers.Authorization = wanted.AuthorizeAsync is { } authorize ? await authorize(stop).ConfigureAwait(false)
+            : _url.UserInfo.Length > 0 ? new AuthenticationHeaderValue("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes(Uri.UnescapeDataString(_url.UserInfo))))
+            : null;
 
         if (validator is not null && have > 0)
         {
             request.Headers.Range = new RangeHeaderValue(have, null);
-            request.Headers.TryAddWithoutValidation("If-Range", validator);
+            if (!wanted.IsContentAddressed)
+            {
+                request.Headers.TryAddWithoutValidation("If-Range", validator);
+            }
         }
 
         using HttpResponseMessage answer = await WithinAsync(
             silence => _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, silence), stop).ConfigureAwait(false);
         if (answer.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable)
         {
+            if (answer.Content.Headers.ContentRange?.Length == have)
+            {
+                // All of it is there: an earlier pod was ended while it converted or verified it.
+                await using var whole = new FileStream(partial, FileMode.Open, FileAccess.Read, FileShare.Read);
+                return Convert.ToHexStringLower(await SHA256.HashDataAsync(whole, stop).ConfigureAwait(false));
+            }
+
             // The bytes that are there are not the beginning of what is there now.
             Discard();
             throw new HttpRequestException("the file changed at the server");
@@ -211,19 +231,19 @@ internal sealed class Downloader(ImportConfig config, string partial, Action<lon
     {
         // Bytes that were fetched for another digest are of no use.
         string[] lines = File.Exists(ValidatorPath) ? File.ReadAllLines(ValidatorPath) : [];
-        return lines.Length == 2 && lines[0] == config.Sha256 && lines[1].Length > 0 ? lines[1] : null;
+        return lines.Length == 2 && lines[0] == wanted.Sha256 && lines[1].Length > 0 ? lines[1] : null;
     }
 
     private void KeepValidator(HttpResponseMessage answer)
     {
         EntityTagHeaderValue? tag = answer.Headers.ETag;
-        string? validator = DownloadRules.Validator(tag?.Tag, tag?.IsWeak ?? false, answer.Content.Headers.LastModified);
+        string? validator = wanted.IsContentAddressed ? "content" : DownloadRules.Validator(tag?.Tag, tag?.IsWeak ?? false, answer.Content.Headers.LastModified);
         File.Delete(ValidatorPath);
         if (validator is not null)
         {
             // Empty first: no crash between the two lets old bytes pass for the beginning of new ones.
             File.WriteAllBytes(partial, []);
-            File.WriteAllLines(ValidatorPath, [config.Sha256, validator]);
+            File.WriteAllLines(ValidatorPath, [wanted.Sha256, validator]);
         }
     }
 

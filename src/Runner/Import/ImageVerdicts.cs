@@ -8,16 +8,14 @@ namespace SandLabX.Runner.Import;
 /// <summary>Judges bytes that came from somewhere: what is not shown to be harmless is refused (law 8).</summary>
 internal static class ImageVerdicts
 {
-    /// <summary>Judges the header, before any tool opens the file and follows a name in it; null when nothing speaks against it.</summary>
+    // Ended by SIGXFSZ: it wrote more than it was allowed to.
+    private const int FileTooLarge = 128 + 25;
+
+    /// <summary>Judges a qcow2 header, before any tool opens the file and follows a name in it; null when nothing speaks against it.</summary>
     /// <param name="start">The file's first <see cref="Qcow2Header.Wanted"/> bytes.</param>
     /// <param name="maxVirtualSize">The largest virtual size accepted, in bytes.</param>
     internal static DiskFault? JudgeHeader(ReadOnlySpan<byte> start, long maxVirtualSize)
     {
-        if (FormatGuess.Of(start) is { } guess)
-        {
-            return new(TerminationReasons.NotQcow2, $"The file is not a qcow2 image but seems to be {guess}. {FormatGuess.WayOut(guess)}");
-        }
-
         return Qcow2Header.Parse(start) switch
         {
             null => new(TerminationReasons.ImageCorrupt, "The image's qcow2 header is damaged. Make the image anew."),
@@ -33,7 +31,11 @@ internal static class ImageVerdicts
     }
 
     /// <summary>Judges what <c>qemu-img info</c> says, the authority on the format; null when nothing speaks against it.</summary>
-    internal static DiskFault? JudgeInfo(ToolResult info, long maxVirtualSize, out long virtualSize)
+    /// <param name="info">What it said.</param>
+    /// <param name="format">The format that it was told to open the file as.</param>
+    /// <param name="maxVirtualSize">The largest virtual size accepted, in bytes.</param>
+    /// <param name="virtualSize">What a guest would see, in bytes.</param>
+    internal static DiskFault? JudgeInfo(ToolResult info, string format, long maxVirtualSize, out long virtualSize)
     {
         virtualSize = 0;
         if (info.ExitCode != 0)
@@ -45,9 +47,9 @@ internal static class ImageVerdicts
         {
             using JsonDocument document = JsonDocument.Parse(info.Output);
             JsonElement root = document.RootElement;
-            if (root.GetProperty("format").GetString() != "qcow2")
+            if (root.GetProperty("format").GetString() != format)
             {
-                return new(TerminationReasons.NotQcow2, "qemu-img does not take the image for qcow2.");
+                return new(TerminationReasons.UnknownFormat, $"qemu-img does not take the image for {format}.");
             }
 
             if (root.TryGetProperty("backing-filename", out JsonElement backing))
@@ -60,7 +62,7 @@ internal static class ImageVerdicts
                 return new(TerminationReasons.Encrypted, "The image is encrypted. Convert it: qemu-img convert without encryption.");
             }
 
-            JsonElement data = root.GetProperty("format-specific").GetProperty("data");
+            JsonElement data = format == "qcow2" ? root.GetProperty("format-specific").GetProperty("data") : root;
             if (data.TryGetProperty("data-file", out _))
             {
                 return DataFile();
@@ -72,7 +74,9 @@ internal static class ImageVerdicts
             }
 
             virtualSize = root.GetProperty("virtual-size").GetInt64();
-            return virtualSize > maxVirtualSize ? TooLarge(virtualSize, maxVirtualSize) : null;
+            return virtualSize > maxVirtualSize ? TooLarge(virtualSize, maxVirtualSize)
+                : virtualSize <= 0 ? new(TerminationReasons.ImageCorrupt, "The image's virtual size is 0. Make the image anew.")
+                : null;
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
@@ -94,6 +98,17 @@ internal static class ImageVerdicts
             : null;
     }
 
+    /// <summary>Judges <c>qemu-img convert</c>; null when it ended well.</summary>
+    internal static DiskFault? JudgeConvert(ToolResult convert) => convert switch
+    {
+        { ExitCode: 0 } => null,
+        { ExitCode: FileTooLarge } => NoRoom(),
+        _ when convert.Errors.Contains("No space left", StringComparison.Ordinal) || convert.Errors.Contains("quota exceeded", StringComparison.Ordinal) || convert.Errors.Contains("File too large", StringComparison.Ordinal) => NoRoom(),
+        _ => new(TerminationReasons.ImageCorrupt, $"qemu-img can't convert the image: {Said(convert)} Make or fetch it anew."),
+    };
+
+    private static DiskFault NoRoom() => new(TerminationReasons.NoSpace, "The claim has no room for the converted image beside the file that it is made of. Make the claim larger.");
+
     private static DiskFault BackingFile(string name) => new(
         TerminationReasons.HasBackingFile,
         $"The image stands on a backing file, {Shortened(name)}, which a base image must not. Make it stand alone: qemu-img convert -O qcow2 <image> <new image>.");
@@ -107,7 +122,8 @@ internal static class ImageVerdicts
     private static string Said(ToolResult result) =>
         result.ExitCode is null ? "it took too long." : result.Errors.Length > 0 ? OverlayVerdicts.OneLine(result.Errors) : $"exit code {result.ExitCode}.";
 
-    private static string Shortened(string name)
+    /// <summary>A name out of an image as it may be shown.</summary>
+    internal static string Shortened(string name)
     {
         string printable = Consoles.ConsoleText.Printable(name);
         return printable.Length > 120 ? printable[..120] + "…" : printable;

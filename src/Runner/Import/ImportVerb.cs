@@ -9,11 +9,6 @@ namespace SandLabX.Runner.Import;
 /// <summary><c>sandlabx-runner import</c>: brings a base image to its claim, verified before it gets its name.</summary>
 internal sealed class ImportVerb(RunnerSurroundings surroundings, StateHub states, Shutdown shutdown, TimeProvider clock)
 {
-    // qemu-img reads bytes here that nobody vouches for. A sound image of 1 TiB needs 32 MiB of tables and some seconds.
-    private const long ToolMemory = 1024L * 1024 * 1024;
-    private const int ToolCpuSeconds = 300;
-    private static readonly TimeSpan s_toolLimit = TimeSpan.FromMinutes(10);
-
     /// <summary>Runs it.</summary>
     /// <exception cref="RunnerEndException">The image was refused, or can't be had.</exception>
     internal async Task<TerminationReport> RunAsync(string? configuration)
@@ -50,14 +45,26 @@ internal sealed class ImportVerb(RunnerSurroundings surroundings, StateHub state
             return await FoundAsync(config, reportPath).ConfigureAwait(false);
         }
 
+        return await (config switch
+        {
+            { Url: { } url } => DownloadAsync(config, new Download(new Uri(url), config.Sha256)),
+            { Oci: { } oci } => PullAsync(config, oci),
+            { File: { } file } => CopyAsync(config, file),
+            _ => ReceiveAsync(config),
+        }).ConfigureAwait(false);
+    }
+
+    private async Task<ImageReport> DownloadAsync(ImportConfig config, Download wanted)
+    {
         string partial = config.TargetPath + ".partial";
         states.Change(state => state with { Phase = RunnerPhases.Downloading });
-        using var downloader = new Downloader(config, partial, Progress, clock);
-        await DownloadAsync(config, downloader).ConfigureAwait(false);
-        ImageReport image;
+        using var downloader = new Downloader(wanted, partial, Progress, clock);
+        await FetchAsync(config, downloader).ConfigureAwait(false);
         try
         {
-            image = await VerifyAsync(config, partial).ConfigureAwait(false);
+            ImageReport image = await TakeAsync(config, partial).ConfigureAwait(false);
+            downloader.Finish();
+            return image;
         }
         catch (RunnerEndException)
         {
@@ -65,18 +72,9 @@ internal sealed class ImportVerb(RunnerSurroundings surroundings, StateHub state
             downloader.Discard();
             throw;
         }
-
-        // The report first: where the image's name is, all is done.
-        SaveReport(reportPath, image);
-        Files.Sync(partial);
-        File.SetUnixFileMode(partial, UnixFileMode.UserRead | UnixFileMode.GroupRead | UnixFileMode.OtherRead);
-        File.Move(partial, config.TargetPath);
-        Files.SyncFolder(folder);
-        downloader.Finish();
-        return image;
     }
 
-    private async Task DownloadAsync(ImportConfig config, Downloader downloader)
+    private async Task FetchAsync(ImportConfig config, Downloader downloader)
     {
         while (true)
         {
@@ -97,6 +95,131 @@ internal sealed class ImportVerb(RunnerSurroundings surroundings, StateHub state
         }
     }
 
+    /// <summary>From a registry: the blob itself, or the disk in one of the layers.</summary>
+    private async Task<ImageReport> PullAsync(ImportConfig config, OciSource oci)
+    {
+        states.Change(state => state with { Phase = RunnerPhases.Downloading });
+        OciReference reference = OciReference.Parse(oci.Reference)!;
+        using var registry = new Registry(oci, reference);
+        IReadOnlyList<OciBlob> blobs = await registry.FindAsync(shutdown.Asked).ConfigureAwait(false);
+        if (blobs is [{ IsLayer: false } file])
+        {
+            return IsWished(config, file.Digest) ? await DownloadAsync(config, Wanted(registry, file)).ConfigureAwait(false) : throw Mismatch(config, file.Digest);
+        }
+
+        string layer = config.TargetPath + ".layer", disk = config.TargetPath + ".partial";
+        foreach (OciBlob blob in blobs)
+        {
+            using var downloader = new Downloader(Wanted(registry, blob), layer, Progress, clock);
+            (string sha256, _) = await downloader.FetchAsync(shutdown.Asked).ConfigureAwait(false);
+            if (sha256 != blob.Digest)
+            {
+                downloader.Discard();
+                throw new RunnerEndException(TerminationReasons.DownloadFailed, $"{oci.Reference} can't be pulled: the registry gave sha256 {sha256} for the layer {blob.Digest}.");
+            }
+
+            string? found;
+            try
+            {
+                states.Change(state => state with { Phase = RunnerPhases.Converting });
+                var limits = new UnpackLimits(config.MaxVirtualSizeBytes, Math.Max(1, (config.ClaimBytes ?? long.MaxValue) - blob.Bytes));
+                found = await LayerReader.ExtractAsync(layer, oci.Path, disk, limits, shutdown.Asked).ConfigureAwait(false);
+            }
+            catch (RunnerEndException)
+            {
+                downloader.Discard();
+                File.Delete(disk);
+                throw;
+            }
+
+            downloader.Discard();
+            if (found is not null)
+            {
+                return await TakeOrDeleteAsync(config, disk, found).ConfigureAwait(false);
+            }
+
+            states.Change(state => state with { Phase = RunnerPhases.Downloading });
+        }
+
+        throw OciManifest.Unusable(oci.Path is null ? "none of its layers has a file in /disk" : $"none of its layers has a file {ImageVerdicts.Shortened(oci.Path)}");
+    }
+
+    private static Download Wanted(Registry registry, OciBlob blob) =>
+        new(registry.Blob(blob), blob.Digest) { AuthorizeAsync = registry.AuthorizeAsync, IsContentAddressed = true };
+
+    private async Task<ImageReport> CopyAsync(ImportConfig config, FileSource file)
+    {
+        states.Change(state => state with { Phase = RunnerPhases.Downloading });
+        string copy = config.TargetPath + ".partial";
+        try
+        {
+            long room = config.ClaimBytes ?? long.MaxValue;
+            string sha256 = await ClaimFile.CopyAsync(file, copy, "Correct spec.source.claim.path, which names the file itself.", new UnpackLimits(config.MaxVirtualSizeBytes, room), Progress, clock, shutdown.Asked).ConfigureAwait(false);
+            return await TakeOrDeleteAsync(config, copy, sha256).ConfigureAwait(false);
+        }
+        catch
+        {
+            // It is still where it came from.
+            File.Delete(copy);
+            throw;
+        }
+    }
+
+    private async Task<ImageReport> TakeOrDeleteAsync(ImportConfig config, string path, string sha256)
+    {
+        try
+        {
+            return IsWished(config, sha256) ? await TakeAsync(config, path).ConfigureAwait(false) : throw Mismatch(config, sha256);
+        }
+        catch (RunnerEndException)
+        {
+            File.Delete(path);
+            throw;
+        }
+    }
+
+    private async Task<ImageReport> ReceiveAsync(ImportConfig config)
+    {
+        string partial = config.TargetPath + ".upload";
+        using UploadReceiver receiver = await UploadReceiver.OpenAsync(partial, config.ClaimBytes ?? long.MaxValue, Progress, clock, shutdown.Asked).ConfigureAwait(false);
+        using var server = new UploadServer(surroundings.UploadPort, surroundings.SealedPort, receiver, IsWished(config, receiver.Digest));
+        surroundings.TellPort("upload-port", surroundings.UploadPort, server.Port);
+        surroundings.TellPort("sealed-port", surroundings.SealedPort, server.SealedPort);
+        states.Change(state => state with { Phase = RunnerPhases.Receiving, ReceivedBytes = receiver.Received });
+        return await server.ServeAsync(
+            async sha256 =>
+            {
+                try
+                {
+                    return IsWished(config, sha256) ? await TakeAsync(config, partial).ConfigureAwait(false) : throw Mismatch(config, sha256);
+                }
+                catch (RunnerEndException)
+                {
+                    receiver.Discard();
+                    throw;
+                }
+            },
+            shutdown.Asked).ConfigureAwait(false);
+    }
+
+    /// <summary>Makes the image of a file whose digest is right; the file goes once the image is there.</summary>
+    private async Task<ImageReport> TakeAsync(ImportConfig config, string delivered)
+    {
+        var maker = new ImageMaker(config, states, shutdown.Asked);
+        maker.Clean();
+        (string path, ImageReport image) = await maker.MakeAsync(delivered).ConfigureAwait(false);
+
+        // The report first: where the image's name is, all is done.
+        SaveReport(Path.Combine(Path.GetDirectoryName(path)!, ContractNames.ImageReportFile), image);
+        Files.Sync(path);
+        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.GroupRead | UnixFileMode.OtherRead);
+        File.Move(path, config.TargetPath);
+        Files.SyncFolder(Path.GetDirectoryName(path)!);
+        File.Delete(delivered);
+        maker.Clean();
+        return image;
+    }
+
     /// <summary>The image is there from an earlier import.</summary>
     private async Task<ImageReport> FoundAsync(ImportConfig config, string reportPath)
     {
@@ -110,29 +233,12 @@ internal sealed class ImportVerb(RunnerSurroundings surroundings, StateHub state
 
         if (report is null)
         {
-            report = await VerifyAsync(config, config.TargetPath).ConfigureAwait(false);
+            report = await new ImageMaker(config, states, shutdown.Asked).VerifyAsync(config.TargetPath).ConfigureAwait(false);
             SaveReport(reportPath, report);
         }
 
         return report;
     }
-
-    private async Task<ImageReport> VerifyAsync(ImportConfig config, string path)
-    {
-        states.Change(state => state with { Phase = RunnerPhases.Verifying });
-        byte[] start = Qcow2Header.ReadStart(path);
-        Refuse(ImageVerdicts.JudgeHeader(start, config.MaxVirtualSizeBytes));
-        using var children = new Children();
-        var tool = new Tool(children);
-        long size = new FileInfo(path).Length;
-        ToolResult info = await RunAsync(tool, QemuImg.Info(path)).ConfigureAwait(false);
-        Refuse(ImageVerdicts.JudgeInfo(info, config.MaxVirtualSizeBytes, out long virtualSize));
-        Refuse(ImageVerdicts.JudgeCheck(await RunAsync(tool, QemuImg.Check(path)).ConfigureAwait(false), size, Qcow2Header.Parse(start)!.ClusterBytes));
-        return new ImageReport(config.Sha256.ToLowerInvariant(), "qcow2", virtualSize, size);
-    }
-
-    private Task<ToolResult> RunAsync(Tool tool, IReadOnlyList<string> command) =>
-        tool.RunAsync(QemuImg.Limited(command, ToolMemory, ToolCpuSeconds), s_toolLimit, shutdown.Asked);
 
     private async Task<string> HashAsync(string path)
     {
@@ -152,15 +258,15 @@ internal sealed class ImportVerb(RunnerSurroundings surroundings, StateHub state
 
     private static bool IsWished(ImportConfig config, string sha256) => string.Equals(sha256, config.Sha256, StringComparison.OrdinalIgnoreCase);
 
-    private static RunnerEndException Mismatch(ImportConfig config, string sha256) => new(
-        TerminationReasons.DigestMismatch,
-        $"{DownloadRules.Shown(new Uri(config.Url))} has sha256 {sha256}, not {config.Sha256.ToLowerInvariant()} as asked for. Correct the sha256 if these are the right bytes, or the address if not.");
-
-    private static void Refuse(DiskFault? fault)
+    private static RunnerEndException Mismatch(ImportConfig config, string sha256)
     {
-        if (fault is not null)
+        (string what, string wayOut) = config switch
         {
-            throw new RunnerEndException(fault.Reason, fault.Message);
-        }
+            { Url: { } url } => (DownloadRules.Shown(new Uri(url)), "Correct the sha256 if these are the right bytes, or the address if not."),
+            { Oci: { } oci } => ($"The disk in {oci.Reference}", "Correct the sha256 if these are the right bytes, or the reference if not."),
+            { File: { } file } => (ImageVerdicts.Shortened(file.Path), "Correct the sha256 if these are the right bytes, or the path if not."),
+            _ => ("What was uploaded", "Upload the right file, or correct the sha256 if this is the right one."),
+        };
+        return new(TerminationReasons.DigestMismatch, $"{what} has sha256 {sha256}, not {config.Sha256.ToLowerInvariant()} as asked for. {wayOut}");
     }
 }

@@ -61,6 +61,16 @@ internal static class Files
         }
     }
 
+    /// <summary>Whether what was opened is an ordinary file: no folder, pipe, socket or device.</summary>
+    internal static unsafe bool IsRegular(SafeFileHandle file)
+    {
+        const int modeOffset = 28;   // stx_mode in struct statx, of all architectures alike
+        byte* facts = stackalloc byte[256];
+        return Native.StatExtended(file, "", Native.EmptyPath, Native.StatType, facts) == 0
+            ? (*(ushort*)(facts + modeOffset) & Native.TypeMask) == Native.RegularFile
+            : throw new IOException($"can't look at an open file: {new Win32Exception(Marshal.GetLastPInvokeError()).Message}");
+    }
+
     /// <summary>The bytes a file takes on its file system, holes not counted.</summary>
     internal static unsafe long AllocatedBytes(string path)
     {

@@ -8,7 +8,7 @@ internal static unsafe partial class Native
     // The file's full name: AOT binds to it at link time (DirectPInvoke), the JIT of the tests finds it without guessing.
     private const string Libc = "libc.so.6";
 
-    // Numbers of Linux, the same on x86-64 and arm64: <fcntl.h>, <sys/file.h>, <sys/socket.h>, <spawn.h>, <signal.h>, <errno.h>.
+    // Numbers of Linux, the same on x86-64 and arm64: <fcntl.h>, <sys/file.h>, <sys/stat.h>, <sys/socket.h>, <spawn.h>, <signal.h>, <errno.h>.
     internal const int LockExclusiveNonBlocking = 2 | 4;
     internal const int DuplicateCloseOnExec = 1030;
     internal const int UnixDomain = 1;
@@ -16,13 +16,19 @@ internal static unsafe partial class Native
     internal const int ReadWrite = 2;
     internal const int Create = 0x40;
     internal const int CloseOnExec = 0x80000;
+    internal const int NonBlocking = 0x800;
     internal const int Kill = 9;
     internal const int Terminate = 15;
     internal const int NoSuchEntry = 2;
     internal const int NoChild = 10;
     internal const int WouldBlock = 11;
+    internal const int AccessDenied = 13;
     internal const int NoSpace = 28;
     internal const int QuotaExceeded = 122;
+    internal const int EmptyPath = 0x1000;
+    internal const uint StatType = 1;
+    internal const int TypeMask = 0xF000;
+    internal const int RegularFile = 0x8000;
     internal const short SpawnSetProcessGroup = 0x02;
     internal const short SpawnDefaultSignals = 0x04;
     internal const short SpawnSignalMask = 0x08;
@@ -45,6 +51,10 @@ internal static unsafe partial class Native
     /// <summary><c>stat</c> into a buffer of 256 bytes, more than any layout takes.</summary>
     [LibraryImport(Libc, EntryPoint = "stat", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Stat(string path, byte* buffer);
+
+    /// <summary><c>statx</c> into a buffer of 256 bytes, which is its size.</summary>
+    [LibraryImport(Libc, EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int StatExtended(SafeHandle folder, string path, int flags, uint mask, byte* buffer);
 
     [LibraryImport(Libc, EntryPoint = "socketpair", SetLastError = true)]
     internal static partial int SocketPair(int domain, int type, int protocol, int* pair);

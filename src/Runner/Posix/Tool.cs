@@ -14,7 +14,7 @@ internal sealed class Tool(Children children)
 {
     // The JSON of `qemu-img info` is a few KiB; messages of a hostile image's check may be endless.
     private const int KeptOutput = 256 * 1024;
-    private const int KeptErrors = 2 * 1024;
+    internal const int KeptErrors = 2 * 1024;
 
     /// <summary>Runs it; a cancellation kills it.</summary>
     internal async Task<ToolResult> RunAsync(IReadOnlyList<string> arguments, TimeSpan limit, CancellationToken stop)
@@ -49,7 +49,8 @@ internal sealed class Tool(Children children)
         }
     }
 
-    private static async Task<string> ReadAsync(Socket socket, int keep, bool fromStart)
+    /// <summary>All that is said until the other side hangs up, of which a bounded part is kept.</summary>
+    internal static async Task<string> ReadAsync(Socket socket, int keep, bool fromStart)
     {
         var kept = new List<byte>();
         byte[] buffer = new byte[4096];

@@ -20,11 +20,20 @@ internal abstract record GuestEvent
     /// <summary>The guest's kernel panicked.</summary>
     internal sealed record Panicked : GuestEvent;
 
-    /// <summary>The machine was reset.</summary>
-    internal sealed record Reset : GuestEvent;
+    /// <summary>The machine was reset: by its guest, which then reboots, or by a wish.</summary>
+    internal sealed record Reset(bool ByGuest) : GuestEvent;
 
     /// <summary>An access of the disk failed.</summary>
     internal sealed record DiskError(bool Pauses, bool NoSpace, string Message) : GuestEvent;
+
+    /// <summary>QEMU came upon damage in the disk; when it is fatal, it does not touch the disk any more.</summary>
+    internal sealed record DiskCorrupted(bool Fatal, string Message) : GuestEvent;
+
+    /// <summary>Time to see whether a disk that failed works again.</summary>
+    internal sealed record TryDisk : GuestEvent;
+
+    /// <summary>A guest that was let go on after its disk failed has run for a while.</summary>
+    internal sealed record DiskHeld : GuestEvent;
 
     /// <summary>The guest is to power off: SIGTERM, or a wish.</summary>
     internal sealed record StopAsked : GuestEvent;
@@ -146,6 +155,9 @@ internal sealed record GuestLife
     /// <summary>Resets so far.</summary>
     internal int Resets { get; init; }
 
+    /// <summary>Those of them that the guest asked for itself.</summary>
+    internal int Reboots { get; init; }
+
     /// <summary>How it ended; null while it lives. QEMU's process may still be there.</summary>
     internal GuestEnd? End { get; init; }
 
@@ -157,7 +169,7 @@ internal sealed record GuestLife
         QemuIsGone ? RunnerPhases.Ended
         : End is not null || (StopWasAsked && !IsSaving) ? RunnerPhases.ShuttingDown
         : IsSaving ? RunnerPhases.Saving
-        : IsRunning ? RunnerPhases.Running
+        : IsRunning && IoError is null ? RunnerPhases.Running
         : HasRun ? RunnerPhases.Paused
         : RunnerPhases.Starting;
 
@@ -173,7 +185,8 @@ internal sealed record GuestLife
         {
             GuestEvent.Connected connected => OnConnected(connected.Status),
             GuestEvent.Stopped => (this with { IsRunning = false }, s_nothing),
-            GuestEvent.Resumed => (this with { IsRunning = true, HasRun = true, IoError = null }).Obey(),
+            // Whether a disk that failed works again is known when what it failed at was tried once more.
+            GuestEvent.Resumed => (this with { IsRunning = true, HasRun = true, IoError = IoError is { NoSpace: false } ? IoError : null }).Obey(),
             GuestEvent.Shutdown { ByGuest: true } => OnEnd(StopWasAsked
                 ? new(TerminationReasons.HostShutdown, "The guest was asked to power off and did.")
                 : new(TerminationReasons.GuestShutdown, "The guest powered itself off.")),
@@ -181,8 +194,12 @@ internal sealed record GuestLife
                 ? OnEnd(new(TerminationReasons.QemuCrashed, $"QEMU was ended from outside ({shutdown.Reason})."))
                 : (this, s_nothing),
             GuestEvent.Panicked => OnEnd(new(TerminationReasons.GuestPanicked, "The guest's kernel panicked; its console tells more.")),
-            GuestEvent.Reset => (this with { Resets = Resets + 1 }, s_nothing),
-            GuestEvent.DiskError { Pauses: true } error => (this with { IoError = new(error.NoSpace, error.Message) }, s_nothing),
+            GuestEvent.Reset reset => (this with { Resets = Resets + 1, Reboots = reset.ByGuest ? Reboots + 1 : Reboots }, s_nothing),
+            GuestEvent.DiskError { Pauses: true } error => (this with { IoError = new(error.NoSpace, error.Message), IsRunning = false }, s_nothing),
+            GuestEvent.DiskCorrupted { Fatal: true } damage => OnEnd(new(
+                TerminationReasons.OverlayCorrupt, $"QEMU came upon damage in the disk while the guest ran, and will not touch it any more: {damage.Message}. {Disk.OverlayVerdicts.WayOut}")),
+            GuestEvent.TryDisk when IoError is { NoSpace: false } && !IsRunning && End is null && Wish != PowerWishes.Paused => (this, [GuestCommand.Continue]),
+            GuestEvent.DiskHeld when IoError is { NoSpace: false } && IsRunning => (this with { IoError = null }).Obey(),
             GuestEvent.StopAsked when !StopWasAsked => (this with { StopWasAsked = true }).Ask(),
             GuestEvent.AskAgain => Ask(),
             GuestEvent.GraceOver => (this with { GraceIsOver = true }).PullPlug(),
@@ -197,7 +214,7 @@ internal sealed record GuestLife
             GuestEvent.LoadFailed failed => OnEnd(new(TerminationReasons.SavedStateUnusable, failed.Message)),
             GuestEvent.ResetWished => (this, IsConnected && End is null && !StopWasAsked ? [GuestCommand.Reset] : s_nothing),
             GuestEvent.GrowWished => (this, IsConnected && HasRun && !IsSaving && End is null ? [GuestCommand.Grow] : s_nothing),
-            GuestEvent.QemuEnded ended => (this with { QemuIsGone = true, IsRunning = false, End = End ?? EndOf(ended) }, s_nothing),
+            GuestEvent.QemuEnded ended => (this with { QemuIsGone = true, IsRunning = false, End = End ?? Told(EndOf(ended)) }, s_nothing),
             _ => (this, s_nothing),
         };
     }
@@ -218,7 +235,11 @@ internal sealed record GuestLife
 
     /// <summary>A first end stands: what follows it (QEMU's own exit, say) is its consequence.</summary>
     private (GuestLife, IReadOnlyList<GuestCommand>) OnEnd(GuestEnd end) =>
-        End is null ? (this with { End = end, IsRunning = false }, [GuestCommand.Quit]) : (this, s_nothing);
+        End is null ? (this with { End = Told(end), IsRunning = false }, [GuestCommand.Quit]) : (this, s_nothing);
+
+    /// <summary>An end that came while the guest stood for its disk says so: what was done to end it is not what was wrong.</summary>
+    private GuestEnd Told(GuestEnd end) => IoError is not { } error || end.Reason is not (TerminationReasons.HostPowerOff or TerminationReasons.QemuCrashed) ? end
+        : end with { Message = $"{end.Message} It stood, as {(error.NoSpace ? "its claim was full" : $"its disk had failed ({error.Message})")}." };
 
     private (GuestLife, IReadOnlyList<GuestCommand>) AskOrObey() => StopWasAsked ? Ask() : Obey();
 

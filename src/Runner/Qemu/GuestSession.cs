@@ -15,6 +15,10 @@ internal sealed class GuestSession
 
     private static readonly TimeSpan s_lookForRoom = TimeSpan.FromSeconds(2);
 
+    // A volume that failed is tried again, by letting the guest go on, which first repeats what failed; when it has run this long, the volume works.
+    private static readonly TimeSpan s_tryDisk = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_diskHeld = TimeSpan.FromSeconds(5);
+
     // The kubelet takes about a second to show a changed annotation; this adds little to it, and two small files are quickly read.
     private static readonly TimeSpan s_lookForWishes = TimeSpan.FromMilliseconds(250);
     private const long RoomNeeded = 16L * 1024 * 1024;
@@ -37,6 +41,7 @@ internal sealed class GuestSession
     private readonly TaskCompletionSource _monitorDone = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private bool _looksForRoom;
+    private bool _triesDisk;
     private bool _looksForStateRoom;
     private long _roomAtFailure;
 
@@ -48,7 +53,11 @@ internal sealed class GuestSession
         _qemu = qemu;
         _states = states;
         _clock = clock;
+        Use = new UseWatch(qemu.Monitor, states, clock);
     }
+
+    /// <summary>Whether anybody uses the guest.</summary>
+    internal UseWatch Use { get; }
 
     /// <summary>Runs to the guest's end.</summary>
     /// <param name="stop">The runner was told to end.</param>
@@ -110,6 +119,7 @@ internal sealed class GuestSession
                         _states.Change(state => state with { QemuVersion = greeting.Version });
                         await _qemu.Monitor.SendAsync("qmp_capabilities").ConfigureAwait(false);
                         await _qemu.Monitor.SendAsync("query-status").ConfigureAwait(false);
+                        _ = Use.RunAsync(over);
                         break;
                     case QmpMessage.Status status:
                         _events.Writer.TryWrite(new GuestEvent.Connected(status.Name));
@@ -123,6 +133,12 @@ internal sealed class GuestSession
                         break;
                     case QmpMessage.Done { Id: GrowId }:
                         _states.Change(state => state with { Disk = state.Disk! with { VirtualSizeBytes = _wishes.SizeTold } });
+                        break;
+                    case QmpMessage.Answer answer:
+                        Use.Hear(answer);
+                        break;
+                    case QmpMessage.Error error when error.Id.StartsWith(UseWatch.IdPrefix, StringComparison.Ordinal):
+                        Use.Refused(error.Description);
                         break;
                     case QmpMessage.Error error:
                         Log.Line("monitor.error", ("says", error.Description));
@@ -157,7 +173,10 @@ internal sealed class GuestSession
             IoError = life.IoError,
             SaveError = life.SaveError,
             Resets = life.Resets,
+            Reboots = life.Reboots,
+            RebootedAt = life.Reboots > state.Reboots ? _clock.GetUtcNow() : state.RebootedAt,
             ResetRevision = _wishes.ResetDone,
+            LastUsedAt = life.HasRun && state.Timeline is { GuestRunning: null } ? _clock.GetUtcNow() : state.LastUsedAt,
             Timeline = life.HasRun && state.Timeline is { GuestRunning: null } timeline ? timeline with { GuestRunning = _clock.GetUtcNow() } : state.Timeline,
         });
     }
@@ -178,6 +197,21 @@ internal sealed class GuestSession
                 _looksForStateRoom = true;
                 _ = EveryAsync(s_lookForStateRoom, LookForStateRoom, over);
             }
+        }
+
+        if (life.IoError is { NoSpace: false } error && before.IoError is null)
+        {
+            Log.Line("disk.failed", ("says", error.Message));
+            if (!_triesDisk)
+            {
+                _triesDisk = true;
+                _ = EveryAsync(s_tryDisk, () => _states.Current.State.IoError is { NoSpace: false } ? new GuestEvent.TryDisk() : null, over);
+            }
+        }
+
+        if (life is { IsRunning: true, IoError: not null } && !before.IsRunning)
+        {
+            _ = AfterAsync(s_diskHeld, new GuestEvent.DiskHeld(), over);
         }
 
         if (life.IoError is { NoSpace: true } && before.IoError is null)

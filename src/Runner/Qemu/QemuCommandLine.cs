@@ -1,5 +1,6 @@
 using System.Globalization;
 using SandLabX.Contract;
+using SandLabX.Runner.Boot;
 
 namespace SandLabX.Runner.Qemu;
 
@@ -35,8 +36,9 @@ internal static class QemuCommandLine
     /// <param name="config">What is wished.</param>
     /// <param name="accelerator"><see cref="Accelerators.Kvm"/> or <see cref="Accelerators.Tcg"/>.</param>
     /// <param name="directory">Folder of the sockets for people and tools.</param>
+    /// <param name="media">What the guest finds beside its disk.</param>
     /// <param name="resumes">Whether the guest is one that was suspended: QEMU then waits for its state, and for word to go on.</param>
-    internal static IReadOnlyList<string> ForGuest(RunnerConfig config, string accelerator, string directory, bool resumes = false) =>
+    internal static IReadOnlyList<string> ForGuest(RunnerConfig config, string accelerator, string directory, BootMedia media, bool resumes = false) =>
     [
         Program,
         "-name", $"guest={config.Node.Replace(",", ",,", StringComparison.Ordinal)}",
@@ -55,10 +57,11 @@ internal static class QemuCommandLine
         "-mon", "chardev=debug,mode=control",
         "-chardev", $"socket,id=serial0,fd={Number(SerialDescriptor)}",
         "-serial", "chardev:serial0",
-        .. BlockNodes.For(config).SelectMany(node => (string[])["-blockdev", node]),
+        .. BlockNodes.For(config).Concat(BlockNodes.For(media)).SelectMany(node => (string[])["-blockdev", node]),
 
-        // A full claim pauses the guest, which goes on without loss once there is room; other write errors are told to the guest.
-        "-device", $"virtio-blk-pci,drive={BlockNodes.Disk},serial={MachineIdentity.DiskSerial(config.DiskId)},bootindex=0,discard=on,write-cache=on,werror=enospc,rerror=report",
+        // A full claim, or a volume that fails, pauses the guest, which goes on without loss once there is room or the volume answers again. Told of an
+        // error, it would give up its file systems.
+        "-device", $"virtio-blk-pci,drive={BlockNodes.Disk},serial={MachineIdentity.DiskSerial(config.DiskId)},bootindex={(media.CdromFirst ? 1 : 0)},discard=on,write-cache=on,werror=stop,rerror=stop",
         "-netdev", "user,id=net0",
 
         // Without its ROM: nothing boots from the network, and 256 KiB need not be loaded.
@@ -73,7 +76,18 @@ internal static class QemuCommandLine
         // An absolute pointer for VNC that, unlike USB, costs nothing while it rests.
         "-device", "virtio-tablet-pci",
         "-vnc", $"unix:{directory}/vnc.sock",
+        .. Beside(media),
         .. resumes ? (string[])["-incoming", "defer", "-S"] : [],
+    ];
+
+    /// <summary>Devices that not every guest has come last, so that all others keep their places on the bus: a saved state names them by those.</summary>
+    private static IReadOnlyList<string> Beside(BootMedia media) =>
+    [
+        .. media.Variables is null ? [] : (string[])["-machine", $"pflash0={BlockNodes.Firmware},pflash1={BlockNodes.Variables}"],
+
+        // A disk rather than a CD: Debian's cloud kernels have no driver for a CD drive.
+        .. media.Seed is null ? [] : (string[])["-device", $"virtio-blk-pci,drive={BlockNodes.Seed},serial=cidata"],
+        .. media.HasCdrom ? (string[])["-device", $"ide-cd,bus=ide.0{(media.Cdrom is null ? "" : $",drive={BlockNodes.Cdrom},bootindex={(media.CdromFirst ? 0 : 1)}")}"] : [],
     ];
 
     /// <summary>A machine that runs the self-test's ROM (see <see cref="SelfTestRom"/>) on the processor that a guest would get.</summary>

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
 using SandLabX.Contract;
+using SandLabX.Runner.Boot;
 using SandLabX.Runner.Disk;
 using SandLabX.Runner.Posix;
 
@@ -39,11 +40,12 @@ internal sealed class QemuProcess : IDisposable
     /// <param name="children">Starts processes.</param>
     /// <param name="config">What is wished.</param>
     /// <param name="accelerator">What was chosen.</param>
+    /// <param name="media">What the guest finds beside its disk.</param>
     /// <param name="directory">Folder of the sockets.</param>
     /// <param name="diskLock">The disk's lock, which QEMU keeps as long as it lives.</param>
     /// <param name="resumes">Whether the guest is one that was suspended.</param>
     /// <exception cref="IOException">The program can't be started.</exception>
-    internal static async Task<QemuProcess> StartAsync(Children children, RunnerConfig config, string accelerator, string directory, OverlayLock diskLock, bool resumes)
+    internal static async Task<QemuProcess> StartAsync(Children children, RunnerConfig config, string accelerator, BootMedia media, string directory, OverlayLock diskLock, bool resumes)
     {
         (Socket Mine, Descriptor Theirs)? state = resumes ? Children.Pair() : null;
         (Socket monitor, Descriptor monitorEnd) = Children.Pair();
@@ -55,7 +57,7 @@ internal sealed class QemuProcess : IDisposable
         using (state?.Theirs)
         {
             Child child = await children.StartAsync(
-                WithParent(QemuCommandLine.ForGuest(config, accelerator, directory, resumes)),
+                WithParent(QemuCommandLine.ForGuest(config, accelerator, directory, media, resumes)),
                 [
                     (errorsEnd.Number, 2),
                     (monitorEnd.Number, QemuCommandLine.MonitorDescriptor),

@@ -14,6 +14,9 @@ internal abstract record QmpMessage
     /// <summary>A command that was given an id was carried out.</summary>
     internal sealed record Done(string Id) : QmpMessage;
 
+    /// <summary>What <see cref="UseWatch"/> asked for.</summary>
+    internal sealed record Answer(string Id, JsonElement Value) : QmpMessage;
+
     /// <summary>A command was refused: which, by its id, and why.</summary>
     internal sealed record Error(string Id, string Description) : QmpMessage;
 
@@ -41,7 +44,8 @@ internal abstract record QmpMessage
 
         if (root.TryGetProperty("return", out JsonElement answer))
         {
-            return answer.ValueKind == JsonValueKind.Object && answer.TryGetProperty("status", out JsonElement status) ? new Status(status.GetString() ?? "")
+            return Text(root, "id").StartsWith(UseWatch.IdPrefix, StringComparison.Ordinal) ? new Answer(Text(root, "id"), answer.Clone())
+                : answer.ValueKind == JsonValueKind.Object && answer.TryGetProperty("status", out JsonElement status) ? new Status(status.GetString() ?? "")
                 : Text(root, "id") is { Length: > 0 } id ? new Done(id) : null;
         }
 
@@ -58,9 +62,10 @@ internal abstract record QmpMessage
     {
         "STOP" => new GuestEvent.Stopped(),
         "RESUME" => new GuestEvent.Resumed(),
-        "RESET" => new GuestEvent.Reset(),
+        "RESET" => new GuestEvent.Reset(Flag(data, "guest")),
         "SHUTDOWN" => new GuestEvent.Shutdown(Flag(data, "guest"), Text(data, "reason")),
         "GUEST_PANICKED" => new GuestEvent.Panicked(),
+        "BLOCK_IMAGE_CORRUPTED" => new GuestEvent.DiskCorrupted(Flag(data, "fatal"), Text(data, "msg")),
         "BLOCK_IO_ERROR" => new GuestEvent.DiskError(
             Text(data, "action") == "stop", Flag(data, "nospace"), $"{Text(data, "operation")} of {Text(data, "node-name")}: {Text(data, "reason")}"),
         _ => null,

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text.Json;
 using SandLabX.Contract;
+using SandLabX.Runner.Boot;
 using SandLabX.Runner.Disk;
 using SandLabX.Runner.Posix;
 
@@ -12,9 +13,10 @@ namespace SandLabX.Runner.Qemu;
 /// </summary>
 /// <param name="keeper">The files.</param>
 /// <param name="qemu">The guest's QEMU.</param>
+/// <param name="media">What the guest found beside its disk.</param>
 /// <param name="directory">Folder of the sockets.</param>
 /// <param name="saved">What the guest is resumed from; null when it boots.</param>
-internal sealed class StateTransfer(StateKeeper keeper, QemuProcess qemu, string directory, SavedState? saved)
+internal sealed class StateTransfer(StateKeeper keeper, QemuProcess qemu, BootMedia media, string directory, SavedState? saved)
 {
     /// <summary>The id of the commands that begin a migration.</summary>
     internal const string CommandId = "migration";
@@ -78,7 +80,7 @@ internal sealed class StateTransfer(StateKeeper keeper, QemuProcess qemu, string
     {
         try
         {
-            Kept = keeper.Keep(_received.Bytes, _received.Checksum, accelerator, resetRevision);
+            Kept = keeper.Keep(_received.Bytes, _received.Checksum, accelerator, media, resetRevision);
             Log.Line("saved", ("bytes", $"{Kept.Bytes}"));
             return new GuestEvent.StateKept();
         }

@@ -1,5 +1,7 @@
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Threading.Channels;
 using k8s;
 using k8s.Models;
 using Microsoft.Extensions.Logging;
@@ -34,10 +36,13 @@ public sealed class KubeApi : IDisposable
 
     /// <summary>An edge without caches, for programs that are no operators and for tests.</summary>
     /// <param name="config">Server and credentials.</param>
-    public static KubeApi Connect(KubernetesClientConfiguration config)
+    /// <param name="name">Who writes: the field manager, and the name in the server's audit log; null for <c>operator</c>.</param>
+    public static KubeApi Connect(KubernetesClientConfiguration config, string? name = null)
     {
         ArgumentNullException.ThrowIfNull(config);
-        var settings = new OperatorSettings();
+        // No lease hangs on it: a person would rather wait for a machine that does too much than be told so.
+        var settings = new OperatorSettings { ConnectTimeout = TimeSpan.FromSeconds(30) };
+        settings.Name = name ?? settings.Name;
         return new KubeApi(
             new KubeTransport(config, settings, TimeProvider.System), new CacheSet(), settings, TimeProvider.System, NullLogger<KubeApi>.Instance);
     }
@@ -66,6 +71,40 @@ public sealed class KubeApi : IDisposable
         string query = labelSelector is null ? "" : "?labelSelector=" + Uri.EscapeDataString(labelSelector);
         JsonElement list = await _transport.GetAsync(ResourceType.Of<T>().Path(space) + query, null, cancellationToken).ConfigureAwait(false);
         return [.. list.GetProperty("items").EnumerateArray().Select(Read<T>)];
+    }
+
+    /// <summary>Follows all objects of a kind by one list and watch: gives them whole at first, and again after changes, as often as the reader comes for them. Ends only by cancellation.</summary>
+    /// <param name="space">The namespace; empty for all.</param>
+    /// <param name="labelSelector">As <c>kubectl -l</c> takes it; null for all.</param>
+    /// <param name="trouble">Told what went wrong, such as a server that is away; it is tried again, and what is given meanwhile is old.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    /// <exception cref="KubeException">The first list failed.</exception>
+    public async IAsyncEnumerable<IReadOnlyList<T>> FollowAsync<T>(
+        string space, string? labelSelector, Action<string>? trouble, [EnumeratorCancellation] CancellationToken cancellationToken)
+        where T : class, IKubernetesObject<V1ObjectMeta>
+    {
+        // What a retry does not mend is told at once, not tried for ever.
+        _ = await ListAsync<T>(space, labelSelector, cancellationToken).ConfigureAwait(false);
+        var cache = new Cache<T>(labelSelector, space);
+        var changed = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+        cache.Subscribe(_ => changed.Writer.TryWrite(true));
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var informer = new Informer<T>(cache, _transport, new InformerTimes(), _clock, new TroubleLog<T>(trouble));
+        Task following = informer.RunAsync(end.Token);
+        try
+        {
+            await cache.Synced.WaitAsync(cancellationToken).ConfigureAwait(false);
+            while (true)
+            {
+                yield return cache.List();
+                await changed.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            await end.CancelAsync().ConfigureAwait(false);
+            await following.ConfigureAwait(false);
+        }
     }
 
     /// <summary>Makes an object, in the namespace that its metadata names.</summary>
@@ -203,6 +242,24 @@ public sealed class KubeApi : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _transport.Dispose();
+
+    /// <summary>An informer's warnings, for a program that keeps no log.</summary>
+    private sealed class TroubleLog<T>(Action<string>? trouble) : ILogger<Informer<T>>
+        where T : class, IKubernetesObject<V1ObjectMeta>
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Warning;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (IsEnabled(logLevel))
+            {
+                trouble?.Invoke(formatter(state, exception));
+            }
+        }
+    }
 
     private string Manager => "?fieldManager=" + Uri.EscapeDataString(_settings.Name);
 

@@ -20,6 +20,7 @@ internal sealed class KubeTransport : IDisposable
 
     private readonly Kubernetes _client;
     private readonly TimeProvider _clock;
+    private readonly TimeSpan _connectTimeout;
     private readonly bool _http2;
     private readonly string _agent;
 
@@ -28,7 +29,7 @@ internal sealed class KubeTransport : IDisposable
         Action<SocketsHttpHandler>? setup = config.FirstMessageHandlerSetup;
         config.FirstMessageHandlerSetup = handler =>
         {
-            handler.ConnectTimeout = TimeSpan.FromSeconds(5);
+            handler.ConnectTimeout = settings.ConnectTimeout;
             handler.KeepAlivePingDelay = settings.PingDelay;
             handler.KeepAlivePingTimeout = settings.PingTimeout;
             handler.PooledConnectionLifetime = TimeSpan.FromMinutes(10);
@@ -39,6 +40,7 @@ internal sealed class KubeTransport : IDisposable
 #pragma warning restore CA2000
         _client.HttpClient.Timeout = Timeout.InfiniteTimeSpan;
         _clock = clock;
+        _connectTimeout = settings.ConnectTimeout;
         _agent = settings.Name;
         _http2 = !config.DisableHttp2;
     }
@@ -65,13 +67,13 @@ internal sealed class KubeTransport : IDisposable
         {
             throw;
         }
-        catch (OperationCanceledException e)
+        catch (OperationCanceledException e) when (limit.IsCancellationRequested)
         {
             throw new KubeException($"{what}: no answer in {(timeout ?? s_callTimeout).TotalSeconds:0.#} s", e);
         }
         catch (Exception e) when (e is not KubeException)
         {
-            throw KubeErrors.From(e, what);
+            throw Fault(e, what);
         }
     }
 
@@ -108,11 +110,15 @@ internal sealed class KubeTransport : IDisposable
                 throw;
             }
 
-            throw KubeErrors.From(e, what);
+            throw Fault(e, what);
         }
     }
 
     public void Dispose() => _client.Dispose();
+
+    // Nobody has cancelled it then: the handler gives up a connection that takes too long in the same words.
+    private KubeException Fault(Exception fault, string what) =>
+        fault is OperationCanceledException ? new KubeException($"{what}: no connection in {_connectTimeout.TotalSeconds:0.#} s", fault) : KubeErrors.From(fault, what);
 
     private async Task<HttpRequestMessage> RequestAsync(HttpMethod method, string path, JsonNode? body, string contentType, CancellationToken stop)
     {

@@ -85,6 +85,19 @@ public sealed class ItemsAttribute(long minItems = -1, long maxItems = -1) : Att
     public long? MaxItems { get; } = maxItems < 0 ? null : maxItems;
 }
 
+/// <summary>How many of its properties an object may have. With <c>[PropertyCount(1, 1)]</c> it is one of several forms: every server knows this, unlike CEL.</summary>
+/// <param name="minimum">At least.</param>
+/// <param name="maximum">At most.</param>
+[AttributeUsage(AttributeTargets.Class)]
+public sealed class PropertyCountAttribute(long minimum, long maximum) : Attribute
+{
+    /// <summary>At least.</summary>
+    public long Minimum { get; } = minimum;
+
+    /// <summary>At most.</summary>
+    public long Maximum { get; } = maximum;
+}
+
 /// <summary>A rule in CEL (<c>x-kubernetes-validations</c>). Servers before 1.25 ignore it, so nothing may depend on it for safety.</summary>
 /// <param name="rule">The expression; <c>self</c> is the value, <c>oldSelf</c> the one before.</param>
 /// <param name="message">What the user is told.</param>

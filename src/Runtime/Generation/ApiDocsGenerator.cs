@@ -82,7 +82,7 @@ public static class ApiDocsGenerator
 
     private static IEnumerable<string> Limits(V1JSONSchemaProps schema)
     {
-        if (schema.EnumProperty is { } values)
+        if ((schema.EnumProperty ?? (schema.Items as V1JSONSchemaProps)?.EnumProperty) is { } values)
         {
             yield return string.Join(", ", values.Select(v => $"`{v}`"));
         }

@@ -104,7 +104,8 @@ internal static class SchemaBuilder
         schema.Pattern = property.GetCustomAttribute<PatternAttribute>()?.RegexPattern ?? schema.Pattern;
         if (property.GetCustomAttribute<AllowedValuesAttribute>() is { } values)
         {
-            schema.EnumProperty = [.. values.Values];
+            // Of a list it is the items that are from the closed list.
+            (schema.Items as V1JSONSchemaProps ?? schema).EnumProperty = [.. values.Values];
         }
 
         if (property.GetCustomAttribute<PreserveUnknownFieldsAttribute>() is not null)
@@ -170,6 +171,8 @@ internal static class SchemaBuilder
             Description = XmlDocs.Of(type),
             Properties = new SortedDictionary<string, V1JSONSchemaProps>(StringComparer.Ordinal),
             XKubernetesPreserveUnknownFields = type.GetCustomAttribute<PreserveUnknownFieldsAttribute>() is null ? null : true,
+            MinProperties = type.GetCustomAttribute<PropertyCountAttribute>()?.Minimum,
+            MaxProperties = type.GetCustomAttribute<PropertyCountAttribute>()?.Maximum,
         };
         var required = new List<string>();
         foreach (PropertyInfo property in Properties(type))

@@ -33,6 +33,12 @@ public interface IOperatorBuilder
     /// <param name="values">The values under which an object is found; pure and quick.</param>
     IOperatorBuilder AddIndex<T>(string name, Func<T, IEnumerable<string>> values)
         where T : class, IKubernetesObject<V1ObjectMeta>;
+
+    /// <summary>Adds work of a service that only the leader does: it begins when all caches are filled and this process leads, and is cancelled when it ceases to.</summary>
+    /// <typeparam name="TService">The service, from the host's container.</typeparam>
+    /// <param name="run">The work. Goes on until it is cancelled; a fault that it lets out ends the process.</param>
+    IOperatorBuilder AddLeaderWork<TService>(Func<TService, CancellationToken, Task> run)
+        where TService : class;
 }
 
 /// <summary>Says what a controller watches beside its own kind.</summary>

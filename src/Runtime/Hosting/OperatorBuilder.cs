@@ -75,6 +75,14 @@ internal sealed class OperatorBuilder(IServiceCollection services, CacheSet cach
         return this;
     }
 
+    public IOperatorBuilder AddLeaderWork<TService>(Func<TService, CancellationToken, Task> run)
+        where TService : class
+    {
+        AddOnce<TService>();
+        services.AddSingleton(provider => new LeaderWork(stop => run(provider.GetRequiredService<TService>(), stop)));
+        return this;
+    }
+
     /// <summary>The cache of a kind, made and followed by an informer when this is its first mention.</summary>
     public Cache<T> CacheOf<T>(string? labelSelector)
         where T : class, IKubernetesObject<V1ObjectMeta>
@@ -114,6 +122,9 @@ internal sealed class OperatorBuilder(IServiceCollection services, CacheSet cach
         kind.ToLowerInvariant();
 #pragma warning restore CA1308
 }
+
+/// <summary>Work that the leader does beside its reconciles.</summary>
+internal sealed record LeaderWork(Func<CancellationToken, Task> Run);
 
 /// <summary>How a finalizer comes into being once the container is there.</summary>
 internal sealed record FinalizerOf<TEntity>(string Identifier, Func<IServiceProvider, IEntityFinalizer<TEntity>> Make);

@@ -8,6 +8,7 @@ namespace SandLabX.Runtime;
 internal sealed class OperatorService(
     IEnumerable<Informer> informers,
     IEnumerable<ControllerLoop> loops,
+    IEnumerable<LeaderWork> works,
     LeaderElector elector,
     OperatorSettings settings,
     TimeProvider clock,
@@ -15,6 +16,7 @@ internal sealed class OperatorService(
 {
     private readonly IReadOnlyList<Informer> _informers = [.. informers];
     private readonly IReadOnlyList<ControllerLoop> _loops = [.. loops];
+    private readonly IReadOnlyList<LeaderWork> _works = [.. works];
 
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -76,7 +78,7 @@ internal sealed class OperatorService(
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var abort = new CancellationTokenSource();
-        Task work = Task.WhenAll(_loops.Select(l => l.RunAsync(stop.Token, abort.Token)));
+        Task work = Task.WhenAll([.. _loops.Select(l => l.RunAsync(stop.Token, abort.Token)), .. _works.Select(w => RunAsync(w, stop.Token))]);
         Task resync = ResyncAsync(stop.Token);
         await Task.WhenAny(work, lease, WhenCancelled(stopping)).ConfigureAwait(false);
         if (!stopping.IsCancellationRequested)
@@ -92,6 +94,18 @@ internal sealed class OperatorService(
         // A reconcile that does not heed its cancellation is left behind: the process ends anyway.
         await Task.WhenAny(work, Task.Delay(settings.DrainTimeout, clock, CancellationToken.None)).ConfigureAwait(false);
         await resync.ConfigureAwait(false);
+    }
+
+    private static async Task RunAsync(LeaderWork work, CancellationToken stop)
+    {
+        try
+        {
+            await work.Run(stop).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // As it was told.
+        }
     }
 
     private async Task ResyncAsync(CancellationToken stop)

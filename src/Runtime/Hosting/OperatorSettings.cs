@@ -45,6 +45,9 @@ public sealed class OperatorSettings
     /// <summary>Requests that may be sent at once after a calm time. Default 400.</summary>
     public int RequestBurst { get; set; } = 400;
 
+    /// <summary>How long a connection to the server may take, its TLS handshake included. Default 5 s: half of <see cref="RenewDeadline"/>, so that a renewal is tried again in time.</summary>
+    public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(5);
+
     /// <summary>Time without a word from the server after which it is pinged. Default 20 s: the library's own pings show a dead link after three and a half minutes.</summary>
     public TimeSpan PingDelay { get; set; } = TimeSpan.FromSeconds(20);
 

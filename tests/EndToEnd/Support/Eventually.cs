@@ -8,9 +8,9 @@ internal static class Eventually
 {
     /// <summary>
     /// How long a condition may take before a test fails, in seconds; nobody waits longer than it takes. A kubelet of 1.20 at times leaves the sandbox of an
-    /// ended pod to its garbage collection, once a minute, and the pod's name is taken until then: two of those, and a start.
+    /// ended pod to its garbage collection, once a minute, and the pod's name is taken until then: two of those, and a start on a machine that does far too much.
     /// </summary>
-    public const double Patience = 180;
+    public const double Patience = 300;
 
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(200);
 

@@ -17,8 +17,18 @@ internal sealed class Guest(Space space, string node)
             $"guest {node}: {line}", () => ConsoleAsync(20, "--expect", line), seconds);
     }
 
+    /// <summary>Whether the guest of this pod has said that it is ready, or does so within some seconds.</summary>
+    public async Task<bool> SaidReadyAsync(double seconds) => (await ConsoleAsync(seconds, "--expect", "SANDLABX-TINY READY boot=")).Code == 0;
+
+    /// <summary>Whether the guest answers just now.</summary>
+    public async Task<bool> AnswersAsync()
+    {
+        string token = $"t{Interlocked.Increment(ref s_token)}x";
+        return (await ConsoleAsync(10, "--send", $"ping {token}", "--expect", $"OK pong {token}")).Code == 0;
+    }
+
     /// <summary>Sends a command; gives its answer: the lines up to OK or ERR.</summary>
-    public async Task<string> AskAsync(string command, double seconds = 30)
+    public async Task<string> AskAsync(string command, double seconds = Eventually.Patience)
     {
         // The second question's answer comes after the whole of the first one's.
         string token = $"t{Interlocked.Increment(ref s_token)}x";
@@ -31,7 +41,7 @@ internal sealed class Guest(Space space, string node)
     }
 
     /// <summary>Sends a command that must be answered with OK; gives what follows it.</summary>
-    public async Task<string> OkAsync(string command, double seconds = 30)
+    public async Task<string> OkAsync(string command, double seconds = Eventually.Patience)
     {
         string answer = await AskAsync(command, seconds);
         string last = answer.Split('\n')[^1];
@@ -39,12 +49,16 @@ internal sealed class Guest(Space space, string node)
         return last.Length > 3 ? last[3..].Trim() : "";
     }
 
+    /// <summary>Which boot of its disk this is.</summary>
+    public async Task<int> BootAsync() =>
+        int.Parse((await OkAsync("info")).Split(' ').First(w => w.StartsWith("boot=", StringComparison.Ordinal)).AsSpan(5), CultureInfo.InvariantCulture);
+
     /// <summary>Sends a command that ends the guest, or this boot of it.</summary>
     public async Task TellAsync(string command) =>
-        (await ConsoleAsync(20, "--send", command, "--expect", "OK")).Code.ShouldBe(0, $"guest {node} was told: {command}");
+        (await ConsoleAsync(Eventually.Patience, "--send", command, "--expect", "OK")).Code.ShouldBe(0, $"guest {node} was told: {command}");
 
     /// <summary>The number of the last record that is proved to be there with all before it.</summary>
-    public async Task<long> CheckAsync(string file) => long.Parse(await OkAsync($"count check {file}", 60), CultureInfo.InvariantCulture);
+    public async Task<long> CheckAsync(string file) => long.Parse(await OkAsync($"count check {file}"), CultureInfo.InvariantCulture);
 
     /// <summary>Starts counting, and calls <paramref name="synced"/> with each number whose record the guest says is on its disk.</summary>
     public async Task<Following> CountAsync(string file, int pauseMilliseconds, Action<long> synced)

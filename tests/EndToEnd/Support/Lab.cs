@@ -1,3 +1,4 @@
+using System.Globalization;
 using k8s;
 using SandLabX.Runtime;
 
@@ -19,13 +20,34 @@ internal static class Lab
 
     public static string TinySha256 => Variable("SANDLABX_TINY_SHA256")!;
 
+    /// <summary>The tiny guest's file on this machine.</summary>
+    public static string TinyPath => Variable("SANDLABX_TINY_PATH")!;
+
+    /// <summary>Where the Debian guest with cloud-init is served.</summary>
+    public static string CloudUrl => Variable("SANDLABX_CLOUD_URL")!;
+
+    /// <summary>Its digest.</summary>
+    public static string CloudSha256 => Variable("SANDLABX_CLOUD_SHA256")!;
+
+    /// <summary>A path of the repository, from where the tests' program is.</summary>
+    public static string Repository(string path)
+    {
+        string folder = AppContext.BaseDirectory;
+        while (!File.Exists(Path.Combine(folder, "SandLabX.slnx")))
+        {
+            folder = Path.GetDirectoryName(folder) ?? throw new InvalidOperationException("The tests' program is not in a checkout.");
+        }
+
+        return Path.Combine(folder, path);
+    }
+
     /// <summary>Skips the test where there is no cluster to run it on.</summary>
     public static void Require()
     {
         Assert.SkipWhen(Variable("KUBECONFIG") is null, "KUBECONFIG names no cluster; eng/test e2e makes one.");
         Assert.SkipWhen(
-            Variable("SANDLABX_TINY_URL") is null || Variable("SANDLABX_TINY_SHA256") is null,
-            "SANDLABX_TINY_URL and SANDLABX_TINY_SHA256 name no published tiny guest; eng/test e2e publishes it.");
+            Variable("SANDLABX_TINY_URL") is null || Variable("SANDLABX_TINY_SHA256") is null || Variable("SANDLABX_TINY_PATH") is null,
+            "SANDLABX_TINY_URL, SANDLABX_TINY_SHA256 and SANDLABX_TINY_PATH name no published tiny guest; eng/test e2e publishes it.");
     }
 
     /// <summary>Skips the test where the cluster's parts can't be killed or restarted.</summary>
@@ -73,6 +95,45 @@ internal static class Lab
             return ready with { Code = ready.Output == $"{replicas}/{replicas}" ? 0 : 1 };
         },
         120);
+
+    /// <summary>Gives the operator so many replicas, and waits until they are ready.</summary>
+    public static async Task ScaleOperatorAsync(int replicas)
+    {
+        await KubectlOkAsync("-n", OperatorNamespace, "scale", OperatorDeployment, $"--replicas={replicas}");
+        await OperatorReadyAsync(replicas);
+    }
+
+    /// <summary>Replaces the operator's pods, and waits until the new ones are ready.</summary>
+    public static async Task RenewOperatorAsync(int replicas)
+    {
+        await KubectlOkAsync("-n", OperatorNamespace, "delete", "pods", "-l", "app.kubernetes.io/name=sandlabx");
+        await OperatorReadyAsync(replicas);
+    }
+
+    /// <summary>The process that holds the lease, as pod_id; empty when none does.</summary>
+    public static async Task<string> LeaderAsync() =>
+        (await KubectlOkAsync("-n", OperatorNamespace, "get", "lease", "sandlabx-leader", "-o", "jsonpath={.spec.holderIdentity}")).Trim();
+
+    /// <summary>The pod of a process that held the lease.</summary>
+    public static string PodOf(string holder) => holder.Split('_')[0];
+
+    /// <summary>What an operator tells in a metric, over all labels; of the pod that is the first to run.</summary>
+    /// <param name="metric">Its name.</param>
+    /// <param name="label">A label that counts, such as <c>kind="Pod"</c>; empty for all.</param>
+    public static async Task<double> OperatorMetricAsync(string metric, string label = "") => (await OperatorMetricsAsync()).Split('\n')
+        .Where(line => line.StartsWith(metric, StringComparison.Ordinal) && line[metric.Length] is '{' or ' ' && line.Contains(label, StringComparison.Ordinal))
+        .Sum(line => double.Parse(line[(line.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture));
+
+    /// <summary>All metrics of the operator's pod that is the first to run.</summary>
+    public static async Task<string> OperatorMetricsAsync()
+    {
+        string pod = await KubectlOkAsync(
+            "-n", OperatorNamespace, "get", "pods", "-l", "app.kubernetes.io/name=sandlabx", "--field-selector", "status.phase=Running", "-o", "jsonpath={.items[0].metadata.name}");
+        return await KubectlOkAsync("get", "--raw", $"/api/v1/namespaces/{OperatorNamespace}/pods/{pod}:8080/proxy/metrics");
+    }
+
+    /// <summary>A client of its own, which watches too; the caller disposes of it.</summary>
+    public static Kubernetes Client() => new(KubernetesClientConfiguration.BuildConfigFromConfigFile(Variable("KUBECONFIG")));
 
     /// <summary>Puts a file into the cluster's image server; gives its address and SHA-256.</summary>
     public static async Task<(string Url, string Sha256)> PublishAsync(string file, string name)

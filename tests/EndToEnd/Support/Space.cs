@@ -58,14 +58,12 @@ public sealed class Space : IAsyncLifetime
         }
     }
 
-    internal Task ImageAsync(string name, string url, string sha256, string size = "64Mi") => Lab.ApplyAsync($$"""
+    /// <summary>A LabImage; what else its storage and its spec should be is given as fields of theirs, in YAML's flow style.</summary>
+    internal Task ImageAsync(string name, string url, string sha256, string size = "64Mi", string storage = "", string spec = "") => Lab.ApplyAsync($$"""
         apiVersion: sandlabx.io/v1alpha1
         kind: LabImage
         metadata: {name: "{{name}}", namespace: {{Name}}}
-        spec:
-          source: {url: "{{url}}"}
-          sha256: "{{sha256}}"
-          storage: {size: {{size}}}
+        spec: {source: {url: "{{url}}"}, sha256: "{{sha256}}", storage: {size: {{size}}{{(storage.Length > 0 ? ", " + storage : "")}} }{{(spec.Length > 0 ? ", " + spec : "")}} }
         """);
 
     /// <summary>A LabNode of 128 MiB; what else it should be is given as fields of its spec, in YAML's flow style.</summary>
@@ -139,8 +137,7 @@ public sealed class Space : IAsyncLifetime
         $"an event {reason} about {kind} {name}, with the words {string.Join(", ", words)}",
         () => EventsAsync(kind, name),
         events => events.Any(e => e.Type == type && e.Reason == reason && words.All(e.Message.Contains)),
-        10,
-        events => string.Join('\n', events));
+        describe: events => string.Join('\n', events));
 
     /// <summary>A guest that runs and has said that it is ready.</summary>
     internal async Task<Guest> RunningGuestAsync(string name, double seconds = Eventually.Patience)

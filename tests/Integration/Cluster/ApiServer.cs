@@ -42,6 +42,9 @@ public sealed class ApiServer : IAsyncDisposable
     /// <summary>The user <c>limited</c>, who may do what is bound to that name.</summary>
     public KubernetesClientConfiguration Limited => As("limited-token");
 
+    /// <summary>A user whom nothing is bound to.</summary>
+    public KubernetesClientConfiguration Nobody => As("nobody-token");
+
     /// <summary>Starts one and waits until it is ready.</summary>
     /// <param name="more">Further flags of kube-apiserver.</param>
     public static async Task<ApiServer> StartAsync(params string[] more)
@@ -76,7 +79,7 @@ public sealed class ApiServer : IAsyncDisposable
         {
             using var rsa = RSA.Create(2048);
             await File.WriteAllTextAsync(key, rsa.ExportRSAPrivateKeyPem());
-            await File.WriteAllTextAsync(tokens, "admin-token,admin,1,\"system:masters\"\nlimited-token,limited,2\n");
+            await File.WriteAllTextAsync(tokens, "admin-token,admin,1,\"system:masters\"\nlimited-token,limited,2\nnobody-token,nobody,3\n");
         }
 
         _server = new ChildProcess(Path.Combine(_folder, "apiserver.log"), Environment.GetEnvironmentVariable(ApiServerVariable)!,

@@ -12,14 +12,17 @@ public static class Eventually
     public static Task BeTrueAsync(Func<bool> condition, string what) => BeTrueAsync(() => Task.FromResult(condition()), what);
 
     /// <summary>Waits until the condition holds.</summary>
-    public static async Task BeTrueAsync(Func<Task<bool>> condition, string what)
+    /// <param name="condition">What must come to hold.</param>
+    /// <param name="what">The same in words.</param>
+    /// <param name="seen">What to say of the last look when it does not.</param>
+    public static async Task BeTrueAsync(Func<Task<bool>> condition, string what, Func<string>? seen = null)
     {
         long began = Stopwatch.GetTimestamp();
         while (!await condition())
         {
             if (Stopwatch.GetElapsedTime(began) > Patience)
             {
-                throw new TimeoutException($"Did not happen in {Patience}: {what}");
+                throw new TimeoutException($"Did not happen in {Patience}: {what}\n{seen?.Invoke()}".TrimEnd());
             }
 
             await Task.Delay(20);

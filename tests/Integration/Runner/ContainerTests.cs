@@ -2,6 +2,7 @@ using System.Text.Json;
 using DotNet.Testcontainers.Builders;
 using DotNet.Testcontainers.Containers;
 using SandLabX.Contract;
+using SandLabX.Testing;
 
 namespace SandLabX.Integration.Runner;
 
@@ -65,5 +66,50 @@ public sealed class ContainerTests(ContainerService engine) : IClassFixture<Cont
         (await container.GetExitCodeAsync()).ShouldBe(0);
         JsonSerializer.Deserialize(await File.ReadAllTextAsync(last), ContractJson.Default.TerminationReport)!.Reason.ShouldBe(TerminationReasons.HostPowerOff);
         Directory.GetFiles(lab.Claim).Select(Path.GetFileName).ShouldContain("node_t1.qcow2");
+    }
+
+    /// <summary>The bound holds whatever the size: the file is many times larger than the memory, and so is the disk that it unfolds to.</summary>
+    [Theory]
+    [InlineData("raw", "")]
+    [InlineData("qcow2", "")]
+    [InlineData("raw", "gzip")]
+    [InlineData("raw", "xz")]
+    [InlineData("vmdk", "zstd")]
+    public async Task An_import_fits_into_64_MiB(string format, string compressor)
+    {
+        engine.Require();
+        await using ImportLab lab = await ImportLab.MakeAsync();
+        string raw = lab.At("raw"), source = Path.Combine(lab.Folder, "source"), last = lab.At("termination-log");
+        Directory.CreateDirectory(source);
+        await Machine.RunAsync("sh", "-euc", $"truncate -s 1G {raw}; head -c 200000000 /dev/urandom | dd of={raw} conv=notrunc status=none bs=1M iflag=fullblock; printf '\\125\\252' | dd of={raw} conv=notrunc status=none bs=1 seek=510");
+        await Machine.RunAsync("qemu-img", "convert", "-f", "raw", "-O", format, raw, Path.Combine(source, "file"));
+        if (compressor.Length > 0)
+        {
+            await Machine.RunAsync("sh", "-euc", $"cd {source}; {compressor} -1 -c file > packed; mv packed file");
+        }
+
+        await File.WriteAllTextAsync(last, "");
+        await Machine.RunAsync("chown", "-R", $"{User}:{User}", lab.Claim, source, last);
+        await Machine.RunAsync("chmod", "755", lab.Folder);
+        var config = new ImportConfig
+        {
+            Image = "labs/i1",
+            File = new FileSource(ContractNames.SourceDirectory, "file"),
+            Sha256 = (await Machine.RunAsync("sha256sum", Path.Combine(source, "file")))[..64],
+            TargetPath = $"{ContractNames.ImportDirectory}/{ContractNames.ImageFile}",
+            MaxVirtualSizeBytes = 2L << 30,
+        };
+        await using IContainer container = engine.Runner("import")
+            .WithEnvironment(ContractNames.ConfigVariable, JsonSerializer.Serialize(config, ContractJson.Default.ImportConfig))
+            .WithBindMount(lab.Claim, ContractNames.ImportDirectory)
+            .WithBindMount(source, ContractNames.SourceDirectory, DotNet.Testcontainers.Configurations.AccessMode.ReadOnly)
+            .WithBindMount(last, ContractNames.TerminationMessagePath)
+            .WithCreateParameterModifier(create => (create.HostConfig!.Memory, create.HostConfig.MemorySwap) = (64L << 20, 64L << 20))
+            .Build();
+        await container.StartAsync();
+
+        (await container.GetExitCodeAsync()).ShouldBe(0, (await container.GetLogsAsync(timestampsEnabled: false)).Stderr);
+        JsonSerializer.Deserialize(await File.ReadAllTextAsync(last), ContractJson.Default.TerminationReport)!.Reason.ShouldBe(TerminationReasons.Imported);
+        await Machine.RunAsync("qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, lab.Target);
     }
 }

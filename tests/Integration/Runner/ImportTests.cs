@@ -41,7 +41,7 @@ public sealed class ImportTests : IAsyncLifetime
         (TerminationReport report, _) = await ImportAsync("good", image);
 
         report.Reason.ShouldBe(TerminationReasons.Imported, report.Message);
-        report.Image.ShouldBe(new ImageReport(Digest(image), "qcow2", 8 << 20, image.Length));
+        report.Image.ShouldBe(new ImageReport(Digest(image), "qcow2", 8 << 20, image.Length) { SourceFormat = "qcow2" });
         (await File.ReadAllBytesAsync(Target)).SequenceEqual(image).ShouldBeTrue();
         JsonSerializer.Deserialize(await File.ReadAllTextAsync(Path.Combine(Claim, "disk.json")), ContractJson.Default.ImageReport).ShouldBe(report.Image);
         Directory.GetFiles(Claim).Select(Path.GetFileName).Order().ShouldBe([".import.lock", "disk.json", "disk.qcow2"]);
@@ -176,66 +176,8 @@ public sealed class ImportTests : IAsyncLifetime
     {
         (TerminationReport report, _) = await ImportAsync("page", Encoding.UTF8.GetBytes("<!DOCTYPE html><html><body>Sign in</body></html>"));
 
-        report.Reason.ShouldBe(TerminationReasons.NotQcow2);
+        report.Reason.ShouldBe(TerminationReasons.UnknownFormat);
         report.Message.ShouldContain("a web page");
-        IsEmpty();
-    }
-
-    [Theory]
-    [InlineData("vmdk", "a VMDK image")]
-    [InlineData("vdi", "a VDI image")]
-    [InlineData("vhdx", "a VHDX image")]
-    [InlineData("raw", "unknown data")]
-    public async Task Another_format_is_named_with_the_way_out(string format, string name)
-    {
-        byte[] image = await ImageAsync("create", "-q", "-f", format, "{0}", "8M");
-        (TerminationReport report, _) = await ImportAsync("disk", image);
-
-        report.Reason.ShouldBe(TerminationReasons.NotQcow2);
-        report.Message.ShouldContain(name);
-        report.Message.ShouldContain("qemu-img convert -O qcow2");
-        IsEmpty();
-    }
-
-    [Fact]
-    public async Task A_backing_file_is_refused_and_not_opened()
-    {
-        // A name that, opened, would take the tool to a server.
-        byte[] image = await ImageAsync(
-            "create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", "json:{\"driver\":\"nbd\",\"host\":\"127.0.0.1\",\"port\":\"1\"}", "{0}", "8M");
-        (TerminationReport report, _) = await ImportAsync("disk", image);
-
-        report.Reason.ShouldBe(TerminationReasons.HasBackingFile);
-        report.Message.ShouldContain("nbd");
-        IsEmpty();
-    }
-
-    [Fact]
-    public async Task A_data_file_is_refused()
-    {
-        byte[] image = await ImageAsync("create", "-q", "-f", "qcow2", "-o", $"data_file={Path.Combine(_folder, "data.raw")}", "{0}", "8M");
-
-        (await ImportAsync("disk", image)).Report.Reason.ShouldBe(TerminationReasons.HasDataFile);
-        IsEmpty();
-    }
-
-    [Fact]
-    public async Task An_encrypted_image_is_refused()
-    {
-        byte[] image = await EncryptedImageAsync();
-
-        (await ImportAsync("disk", image)).Report.Reason.ShouldBe(TerminationReasons.Encrypted);
-        IsEmpty();
-    }
-
-    [Fact]
-    public async Task A_virtual_size_above_the_limit_is_refused()
-    {
-        byte[] image = await ImageAsync("create", "-q", "-f", "qcow2", "{0}", "2G");
-        (TerminationReport report, _) = await ImportAsync("disk", image);
-
-        report.Reason.ShouldBe(TerminationReasons.VirtualSizeTooLarge);
-        report.Message.ShouldContain($"{2L << 30}");
         IsEmpty();
     }
 
@@ -291,22 +233,6 @@ public sealed class ImportTests : IAsyncLifetime
         new Random(1).NextBytes(disk.AsSpan(0, 3 << 20));
         await File.WriteAllBytesAsync(raw, disk);
         return await ImageAsync("convert", "-f", "raw", "-O", "qcow2", raw, "{0}");
-    }
-
-    /// <summary>qemu-img times itself to choose the rounds of the key's derivation, and gives up when the kernel counted no CPU time for it, which says nothing about the image.</summary>
-    private async Task<byte[]> EncryptedImageAsync()
-    {
-        for (int tries = 1; ; tries++)
-        {
-            try
-            {
-                return await ImageAsync(
-                    "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=abc", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", "{0}", "8M");
-            }
-            catch (InvalidOperationException e) when (tries < 20 && e.Message.Contains("CPU usage", StringComparison.Ordinal))
-            {
-            }
-        }
     }
 
     private async Task<byte[]> ImageAsync(params string[] arguments)

@@ -53,9 +53,19 @@ internal sealed class Lab : IDisposable
         return lab;
     }
 
-    public void WriteReport(string digest) => File.WriteAllText(
-        Path.Combine(Images, ContractNames.ImageReportFile),
-        JsonSerializer.Serialize(new ImageReport(digest, "qcow2", 1 << 20, new FileInfo(Base).Length), ContractJson.Default.ImageReport));
+    /// <summary>Makes a further base image, which greets like the first; gives its path and digest.</summary>
+    public async Task<(string Path, string Sha256)> SecondBaseAsync()
+    {
+        string folder = Directory.CreateDirectory(Path.Combine(Folder, "images-2")).FullName;
+        string path = Path.Combine(folder, ContractNames.ImageFile);
+        await Machine.RunAsync("qemu-img", "convert", "-O", "qcow2", "-o", "cluster_size=32k", Base, path);
+        string digest = Convert.ToHexStringLower(SHA256.HashData(await File.ReadAllBytesAsync(path)));
+        WriteReport(path, digest);
+        return (path, digest);
+    }
+
+    /// <summary>Says that the base image has this digest.</summary>
+    public void WriteReport(string digest) => WriteReport(Base, digest);
 
     /// <summary>Starts the runner on it.</summary>
     /// <param name="with">Changes to the configuration.</param>
@@ -84,4 +94,8 @@ internal sealed class Lab : IDisposable
     {
         Directory.Delete(Folder, recursive: true);
     }
+
+    private static void WriteReport(string image, string digest) => File.WriteAllText(
+        Path.Combine(Path.GetDirectoryName(image)!, ContractNames.ImageReportFile),
+        JsonSerializer.Serialize(new ImageReport(digest, "qcow2", 1 << 20, new FileInfo(image).Length), ContractJson.Default.ImageReport));
 }

@@ -1,8 +1,5 @@
 using System.Diagnostics;
 
-// The runner, and with it these tests, are for Linux alone.
-[assembly: System.Runtime.Versioning.SupportedOSPlatform("linux")]
-
 namespace SandLabX.Integration.Runner;
 
 /// <summary>Programs of the machine that the runner's tests need.</summary>

@@ -18,6 +18,9 @@ internal sealed class RunnerProcess : IAsyncDisposable
     /// <summary>Leaves the runner's standard output unread, as a log that has come to a standstill does.</summary>
     public static readonly (string Name, string Value) Unread = ("SANDLABX_TEST_UNREAD", "1");
 
+    /// <summary>Takes from root the right to read what its permissions forbid, as a pod's user has none; needs root.</summary>
+    public static readonly (string Name, string Value) Bound = ("SANDLABX_TEST_BOUND", "1");
+
     private static readonly HttpClient s_http = new() { Timeout = Timeout.InfiniteTimeSpan };
 
     private readonly StringBuilder _output = new();
@@ -61,6 +64,8 @@ internal sealed class RunnerProcess : IAsyncDisposable
     {
         Directory.CreateDirectory(Path.Combine(folder, "run"));
         File.Delete(Path.Combine(folder, "run", "port"));
+        File.Delete(Path.Combine(folder, "run", "upload-port"));
+        File.Delete(Path.Combine(folder, "run", "sealed-port"));
         ProcessStartInfo start = Command(verb);
 
         // A shell starts what it runs in the background with Ctrl-C ignored, and that is inherited.
@@ -76,9 +81,19 @@ internal sealed class RunnerProcess : IAsyncDisposable
             words.ToList().ForEach(start.ArgumentList.Add);
         }
 
+        if (environment.Contains(Bound))
+        {
+            string[] words = ["--bounding-set=-dac_override,-dac_read_search", start.FileName, .. start.ArgumentList];
+            start.FileName = "setpriv";
+            start.ArgumentList.Clear();
+            words.ToList().ForEach(start.ArgumentList.Add);
+        }
+
         start.Environment["SANDLABX_RUN_DIR"] = Path.Combine(folder, "run");
         start.Environment["SANDLABX_TERMINATION_LOG"] = Path.Combine(folder, "termination-log");
         start.Environment["SANDLABX_PORT"] = "0";
+        start.Environment["SANDLABX_UPLOAD_PORT"] = "0";
+        start.Environment["SANDLABX_SEALED_PORT"] = "0";
         start.Environment["SANDLABX_LOCK_SECONDS"] = "30";
         if (config is not null)
         {
@@ -184,7 +199,7 @@ internal sealed class RunnerProcess : IAsyncDisposable
         (TerminationReport report, int exitCode) = await EndAsync();
         report.Reason.ShouldBe(reason, report.Message);
         exitCode.ShouldBe(reason is TerminationReasons.GuestShutdown or TerminationReasons.HostShutdown or TerminationReasons.HostPowerOff or TerminationReasons.Suspended
-            or TerminationReasons.Imported ? 0 : 1);
+            or TerminationReasons.Imported or TerminationReasons.Adopted or TerminationReasons.Checked ? 0 : 1);
         return report.Message;
     }
 

@@ -49,6 +49,59 @@ public sealed class WipeTests
     }
 
     [Fact]
+    public async Task A_wipe_to_another_base_keeps_the_old_disk_on_its_own_and_a_start_with_the_wrong_one_says_what_there_is()
+    {
+        using Lab lab = await Lab.MakeAsync();
+        await RunAsync(lab, "first", config => config);
+        byte[] initial = await File.ReadAllBytesAsync(lab.Overlay);
+        (string path, string digest) = await lab.SecondBaseAsync();
+        RunnerConfig OnSecond(RunnerConfig config) => config with { BackingPath = path, BackingSha256 = digest };
+        BackingReport first = new(lab.Config.BackingPath, lab.Config.BackingSha256), second = new(path, digest);
+
+        DiskReport wiped = await RunAsync(lab, "wipe", config => OnSecond(Wipe("b")(config)));
+        (wiped.Revision, wiped.Backing, wiped.Kept!.Single().Backing).ShouldBe(("b", second, first));
+        (await File.ReadAllBytesAsync(Kept(lab).ShouldHaveSingleItem())).ShouldBe(initial);
+
+        // Nobody heard of it, and a start is made for the first base: refused, unchanged, and told.
+        byte[] fresh = await File.ReadAllBytesAsync(lab.Overlay);
+        await using (RunnerProcess runner = lab.Run(config => config with { DiskRevision = "c", OverlayExpected = true }, "wrong"))
+        {
+            TerminationReport end = (await runner.EndAsync()).Report;
+            end.Reason.ShouldBe(TerminationReasons.OverlayChainUnexpected);
+            DiskReport told = end.Disk!;
+            (told.Revision, told.Backing, told.Kept!.Single().Backing).ShouldBe(("b", second, first));
+        }
+
+        await using (RunnerProcess runner = lab.Run(config => OnSecond(Wipe(OverlayMarker.Initial)(config)), "restore"))
+        {
+            TerminationReport end = (await runner.EndAsync()).Report;
+            (end.Reason, end.Disk!.Backing).ShouldBe((TerminationReasons.OverlayChainUnexpected, second));
+        }
+
+        (await File.ReadAllBytesAsync(lab.Overlay)).ShouldBe(fresh);
+        Revision(lab.Marker).ShouldBe("b");
+
+        // A wish that was taken back after it was done: the disk of the wished name is brought back, not its name given to another.
+        DiskReport back = await RunAsync(lab, "back", config => config with { DiskRevision = OverlayMarker.Initial, OverlayExpected = true });
+        (back.Revision, back.Backing, back.Kept!.Single().Revision).ShouldBe((OverlayMarker.Initial, first, "b"));
+        (await File.ReadAllBytesAsync(Kept(lab).Single())).ShouldBe(fresh);
+    }
+
+    [Fact]
+    public async Task A_fresh_disk_smaller_than_its_new_base_is_refused()
+    {
+        using Lab lab = await Lab.MakeAsync();
+        await lab.RunOnceAsync();
+        byte[] disk = await File.ReadAllBytesAsync(lab.Overlay);
+        await using (RunnerProcess runner = lab.Run(config => Wipe("b")(config) with { DiskSizeBytes = 512 }))
+        {
+            await runner.EndsForAsync(TerminationReasons.SizeBelowImage);
+        }
+
+        (await File.ReadAllBytesAsync(lab.Overlay)).ShouldBe(disk);
+    }
+
+    [Fact]
     public async Task Without_its_base_a_disk_stays()
     {
         using Lab lab = await Lab.MakeAsync();

@@ -18,6 +18,10 @@ internal static class Given
 
     public static readonly OperatorOptions Options = new() { RunnerImage = "sandlabx.local/runner:test" };
 
+    /// <summary>What random tests are drawn from: <c>SANDLABX_SEED</c> repeats one.</summary>
+    public static int Seed() =>
+        Environment.GetEnvironmentVariable("SANDLABX_SEED") is { Length: > 0 } given ? int.Parse(given, System.Globalization.CultureInfo.InvariantCulture) : Random.Shared.Next();
+
     public static V1Alpha1LabNode Node(Action<V1Alpha1LabNode>? change = null)
     {
         var node = new V1Alpha1LabNode
@@ -56,7 +60,7 @@ internal static class Given
 
     public static V1PersistentVolumeClaim Claim(V1Alpha1LabNode node)
     {
-        var backing = new LabNodeBacking { Image = "debian-12", Claim = "labimage-debian-12-aaaaaaaaaaaa", Digest = "sha256:" + Sha };
+        var backing = new DiskBase("debian-12", "labimage-debian-12-aaaaaaaaaaaa", Sha, Firmwares.Bios, false);
         return Bound(NodeObjects.Claim(node, backing, 2048 * Quantities.MiB, Options), "claim-uid");
     }
 
@@ -74,6 +78,16 @@ internal static class Given
         change?.Invoke(pod);
         return pod;
     }
+
+    /// <summary>The cluster's node that pods are on.</summary>
+    public static V1Node Host(string ready, DateTimeOffset? since = null) => new()
+    {
+        Metadata = new V1ObjectMeta { Name = "node1", Uid = "host-uid" },
+        Status = new V1NodeStatus
+        {
+            Conditions = [new V1NodeCondition { Type = "Ready", Status = ready, Reason = ready == "Unknown" ? "NodeStatusUnknown" : "KubeletNotReady", LastTransitionTime = (since ?? Now).UtcDateTime }],
+        },
+    };
 
     /// <summary>A pod whose runner ended with this report.</summary>
     public static V1Pod Ended(V1Alpha1LabNode node, TerminationReport report) => Pod(node, p =>
@@ -137,6 +151,7 @@ internal static class Given
                 Intent.CreateClaim c => next with { Claim = Bound(c.Claim, "claim-uid") },
                 Intent.CreatePod p => next with { Pod = Pod(node, pod => pod.Metadata.Uid = "pod-uid") },
                 Intent.WishOfPod wish => next with { Pod = Wished(next.Pod!, wish) },
+                Intent.NoteOnClaim note => next with { Claim = Noted(next.Claim!, note) },
                 Intent.DeletePod => next with { Pod = null, Runner = null },
                 Intent.DeleteClaim => next with { Claim = null },
                 _ => next,
@@ -155,6 +170,21 @@ internal static class Given
         }
 
         return pod;
+    }
+
+    /// <summary>A claim on which something was noted.</summary>
+    public static V1PersistentVolumeClaim Noted(V1PersistentVolumeClaim claim, Intent.NoteOnClaim note)
+    {
+        foreach ((string name, string? value) in note.Annotations)
+        {
+            claim.Metadata.Annotations.Remove(name);
+            if (value is not null)
+            {
+                claim.Metadata.Annotations[name] = value;
+            }
+        }
+
+        return claim;
     }
 
     /// <summary>A node whose guest runs.</summary>

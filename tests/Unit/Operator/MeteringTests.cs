@@ -19,6 +19,19 @@ public sealed class MeteringTests
     }
 
     [Fact]
+    public void A_lifetime_that_ends_is_counted_once()
+    {
+        Counter counter = Metrics.CreateCounter("sandlabx_lifetime_ends_total", "", ["reason"]);
+        double before = counter.WithLabels(LifetimeReasons.IdleTooLong).Value;
+        var running = new LabNodeStatus();
+        var off = new LabNodeStatus { Halted = new LabNodeHalt { Reason = LifetimeReasons.IdleTooLong, At = Given.Now.UtcDateTime } };
+        NodeCounters.Count(running, off);
+        NodeCounters.Count(off, off);
+        NodeCounters.Count(running, new LabNodeStatus { Halted = new LabNodeHalt { Reason = "GuestShutdown", At = Given.Now.UtcDateTime } });
+        counter.WithLabels(LifetimeReasons.IdleTooLong).Value.ShouldBe(before + 1);
+    }
+
+    [Fact]
     public void A_start_is_told_by_stages_and_what_can_not_be_is_left_out()
     {
         DateTime t = Given.Now.UtcDateTime;
@@ -46,7 +59,9 @@ public sealed class MeteringTests
         nodes.Load([runs, lost], "1");
         images.Load([Given.Image()], "1");
         claims.Load([Given.Claim(runs), orphan, Given.ImageClaim()], "1");
+        runs.Status!.Conditions!.Single(c => c.Type == ConditionTypes.DiskHealthy).Status = "False";
         gauges.Measure();
+        Value("sandlabx_disks_unhealthy").ShouldBe(1);
         Value("sandlabx_labnodes", "Running", "TCG").ShouldBe(1);
         Value("sandlabx_labnodes", "Failed", "").ShouldBe(1);
         Value("sandlabx_orphans", "DiskClaim").ShouldBe(1);
@@ -71,6 +86,7 @@ public sealed class MeteringTests
         claims.Load([]);
         new LabGauges(nodes, images, claims).Measure();
         NodeCounters.Count(null, new LabNodeStatus());
+        ValidationGauges.Tell([], Given.Now);
         using var text = new MemoryStream();
         await Metrics.DefaultRegistry.CollectAndExportAsTextAsync(text, TestContext.Current.CancellationToken);
         string[] served = [.. Names(System.Text.Encoding.UTF8.GetString(text.ToArray()))];
@@ -98,5 +114,5 @@ public sealed class MeteringTests
 
     /// <summary>The same gauge that the code made: by its name, as a registry gives it.</summary>
     private static double Value(string name, params string[] labels) =>
-        Metrics.CreateGauge(name, "", name == "sandlabx_labnodes" ? ["phase", "accelerator"] : ["kind"]).WithLabels(labels).Value;
+        Metrics.CreateGauge(name, "", labels.Length switch { 0 => [], 1 => ["kind"], _ => ["phase", "accelerator"] }).WithLabels(labels).Value;
 }

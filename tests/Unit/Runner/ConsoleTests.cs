@@ -120,4 +120,22 @@ public class ConsoleTests
     }
 
     private static string Typed(ConsoleScript script, string received) => Encoding.UTF8.GetString(script.Advance(Encoding.UTF8.GetBytes(received)));
+
+    [Fact]
+    public void A_record_of_an_end_keeps_the_last_50_lines()
+    {
+        string all = string.Join('\n', Enumerable.Range(1, 200).Select(n => $"line {n}"));
+        string[] kept = ConsoleText.LastLines(all + "\n\n").Split('\n');
+        (kept.Length, kept[0], kept[^1]).ShouldBe((50, "line 151", "line 200"));
+        ConsoleText.LastLines("\none\n\ntwo\n").ShouldBe("one\n\ntwo");
+        ConsoleText.LastLines("").ShouldBe("");
+    }
+
+    [Fact]
+    public void And_no_more_than_8192_characters_of_them_in_whole_lines_where_there_are_any()
+    {
+        ConsoleText.LastLines(string.Join('\n', Enumerable.Repeat(new string('x', 1000), 50))).Split('\n').ShouldAllBe(line => line.Length == 1000);
+        ConsoleText.LastLines(new string('x', 20_000)).Length.ShouldBe(8192);
+        ConsoleText.LastLines("x" + string.Concat(Enumerable.Repeat("😀", 5000)) + "y").ShouldNotContain("\uFFFD");
+    }
 }

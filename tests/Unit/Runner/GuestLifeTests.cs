@@ -14,6 +14,7 @@ public class GuestLifeTests
     private static readonly GuestEvent s_again = new GuestEvent.AskAgain();
     private static readonly GuestEvent s_graceOver = new GuestEvent.GraceOver();
     private static readonly GuestEvent s_full = new GuestEvent.DiskError(Pauses: true, NoSpace: true, "No space left on device");
+    private static readonly GuestEvent s_failed = new GuestEvent.DiskError(Pauses: true, NoSpace: false, "Input/output error");
 
     [Fact]
     public void It_runs_the_moment_the_monitor_says_so()
@@ -191,7 +192,51 @@ public class GuestLifeTests
     }
 
     [Fact]
-    public void Resets_are_counted() => After(s_running, new GuestEvent.Reset(), new GuestEvent.Reset()).Resets.ShouldBe(2);
+    public void Resets_are_counted_and_those_that_the_guest_asked_for_too()
+    {
+        GuestLife life = After(s_running, new GuestEvent.Reset(ByGuest: true), new GuestEvent.Reset(ByGuest: false));
+        (life.Resets, life.Reboots).ShouldBe((2, 1));
+    }
+
+    [Fact]
+    public void A_disk_that_fails_is_tried_again_and_works_once_its_guest_has_run_for_a_while()
+    {
+        GuestEvent[] failed = [s_running, s_failed, new GuestEvent.Stopped()];
+        After(failed).Phase.ShouldBe(RunnerPhases.Paused);
+        After(failed).IoError.ShouldBe(new IoErrorReport(false, "Input/output error"));
+        Commands([.. failed, new GuestEvent.RoomFound()]).ShouldBeEmpty();
+        Commands([.. failed, new GuestEvent.TryDisk()]).ShouldBe([GuestCommand.Continue]);
+
+        // Going on is no proof yet, and what fails again is no news.
+        GuestEvent[] tried = [.. failed, new GuestEvent.TryDisk(), new GuestEvent.Resumed()];
+        After(tried).Phase.ShouldBe(RunnerPhases.Paused);
+        After([.. tried, s_failed, new GuestEvent.Stopped(), new GuestEvent.DiskHeld()]).ShouldBe(After(failed));
+        GuestLife works = After([.. tried, new GuestEvent.DiskHeld()]);
+        (works.Phase, works.IoError).ShouldBe((RunnerPhases.Running, null));
+
+        // One that is to stand is not let go for it; one that is to power off is.
+        Commands([.. failed, new GuestEvent.PowerWished(PowerWishes.Paused), new GuestEvent.TryDisk()]).ShouldBeEmpty();
+        Commands([.. failed, s_stop]).ShouldBe([GuestCommand.Continue, GuestCommand.PowerDown]);
+    }
+
+    [Fact]
+    public void Damage_that_QEMU_comes_upon_ends_the_guest_as_such()
+    {
+        GuestLife life = After(s_running, new GuestEvent.DiskCorrupted(Fatal: true, "overlaps with active L2 table"), s_failed, new GuestEvent.QemuEnded(0, ""));
+        life.End!.Reason.ShouldBe(TerminationReasons.OverlayCorrupt);
+        life.End.Message.ShouldContain("overlaps with active L2 table");
+        life.End.Message.ShouldContain("spec.disk.repair");
+        After(s_running, new GuestEvent.DiskCorrupted(Fatal: false, "odd entry")).End.ShouldBeNull();
+    }
+
+    [Fact]
+    public void An_end_that_came_while_the_disk_held_the_guest_up_says_so()
+    {
+        After(s_running, s_full, new GuestEvent.Stopped(), s_stop, s_graceOver).End!.Message.ShouldContain("claim was full");
+        After(s_running, s_failed, new GuestEvent.Stopped(), s_stop, s_graceOver).End!.Message.ShouldContain("Input/output error");
+        After(s_running, s_failed, new GuestEvent.Stopped(), new GuestEvent.QemuEnded(137, "")).End!.Message.ShouldContain("Input/output error");
+        After(s_running, s_stop, s_graceOver).End!.Message.ShouldNotContain("disk");
+    }
 
     /// <summary>Laws of any life: the first end stands, "quit" is said once, nothing follows QEMU's exit, and an exit is always an end with a reason.</summary>
     [Fact]
@@ -200,7 +245,7 @@ public class GuestLifeTests
         GuestEvent[] all =
         [
             s_running, new GuestEvent.Connected("paused"), new GuestEvent.Stopped(), new GuestEvent.Resumed(), s_off, new GuestEvent.Shutdown(false, "host-qmp-quit"),
-            new GuestEvent.Panicked(), new GuestEvent.Reset(), s_full, s_stop, s_again, s_graceOver, new GuestEvent.RoomFound(), new GuestEvent.QemuEnded(137, ""),
+            new GuestEvent.Panicked(), new GuestEvent.Reset(true), s_full, s_failed, new GuestEvent.TryDisk(), new GuestEvent.DiskHeld(), new GuestEvent.DiskCorrupted(true, "bad"), s_stop, s_again, s_graceOver, new GuestEvent.RoomFound(), new GuestEvent.QemuEnded(137, ""),
             new GuestEvent.PowerWished(PowerWishes.Suspended), new GuestEvent.PowerWished(PowerWishes.Paused), new GuestEvent.PowerWished(PowerWishes.Running), new GuestEvent.StateReceived(),
             new GuestEvent.StateKept(), new GuestEvent.SaveFailed("full"), new GuestEvent.SaveAgain(), new GuestEvent.Connected("inmigrate"), new GuestEvent.StateLoaded(), new GuestEvent.LoadFailed("bad"),
         ];

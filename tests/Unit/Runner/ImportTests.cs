@@ -15,30 +15,36 @@ public class ImportTests
     [InlineData("{\"message\": \"not found\"}", "a JSON document")]
     [InlineData("404 page not found\n", "text")]
     [InlineData("", "an empty file")]
-    [InlineData("KDMV\u0001", "a VMDK image")]
-    [InlineData("# Disk DescriptorFile\nversion=1", "a VMDK image")]
-    [InlineData("vhdxfile", "a VHDX image")]
-    [InlineData("\u001f\u008b\u0008", "a compressed file")]
-    [InlineData("\u00fd7zXZ\u0000", "a compressed file")]
+    [InlineData("conectix", "a VHD image")]
+    [InlineData("QED\0", "a QED image")]
+    [InlineData("COWD", "a VMDK image of ESX")]
+    [InlineData("BZh9", "a bzip2 file")]
     [InlineData("PK\u0003\u0004", "an archive")]
     [InlineData("\u0001\u0002\u0003", "unknown data")]
-    public void What_is_no_qcow2_is_called_by_its_name(string latin1, string name)
+    public void What_is_no_image_is_called_by_its_name(string latin1, string name)
     {
-        string? guess = FormatGuess.Of(Encoding.Latin1.GetBytes(latin1));
-
-        guess.ShouldBe(name);
-        FormatGuess.WayOut(guess!).ShouldNotBeEmpty();
+        ImageKinds.Of(Encoding.Latin1.GetBytes(latin1)).ShouldBe((ImageKind.Unknown, name));
+        ImageKinds.WayOut(name).ShouldNotBeEmpty();
     }
 
-    [Fact]
-    public void A_raw_disk_is_known_by_its_boot_sector()
+    [Theory]
+    [InlineData(0, "QFI\u00FB\0\0\0\u0003", "Qcow2")]
+    [InlineData(0, "KDMV\u0001", "Vmdk")]
+    [InlineData(0, "# Disk DescriptorFile\nversion=1", "Vmdk")]
+    [InlineData(0x40, "\u007F\u0010\u00DA\u00BE", "Vdi")]
+    [InlineData(0, "vhdxfile", "Vhdx")]
+    [InlineData(0, "\u001F\u008B\u0008", "Gzip")]
+    [InlineData(0, "\u00FD7zXZ\0", "Xz")]
+    [InlineData(0, "\u0028\u00B5\u002F\u00FD", "Zstd")]
+    [InlineData(510, "\u0055\u00AA", "Raw")]
+    [InlineData(512, "EFI PART", "Raw")]
+    [InlineData(1080, "\u0053\u00EF", "Raw")]
+    [InlineData(32769, "CD001", "Raw")]
+    public void What_can_be_imported_is_known_by_what_it_begins_with(int offset, string magic, string kind)
     {
-        byte[] disk = new byte[4096];
-        disk[510] = 0x55;
-        disk[511] = 0xAA;
-
-        FormatGuess.Of(disk).ShouldBe("a raw disk image");
-        FormatGuess.WayOut("a raw disk image").ShouldContain("qemu-img convert");
+        byte[] file = new byte[64 * 1024];
+        Encoding.Latin1.GetBytes(magic).CopyTo(file, offset);
+        ImageKinds.Of(file).Kind.ToString().ShouldBe(kind);
     }
 
     [Fact]
@@ -52,13 +58,13 @@ public class ImportTests
         HeaderReason(RunnerGiven.Header(size: Max + 512)).ShouldBe(TerminationReasons.VirtualSizeTooLarge);
         HeaderReason(RunnerGiven.Header(size: 0)).ShouldBe(TerminationReasons.ImageCorrupt);
         HeaderReason(RunnerGiven.Header()[..80]).ShouldBe(TerminationReasons.ImageCorrupt);
-        HeaderReason("text"u8.ToArray()).ShouldBe(TerminationReasons.NotQcow2);
+        HeaderReason("text"u8.ToArray()).ShouldBe(TerminationReasons.ImageCorrupt);
     }
 
     [Theory]
     [InlineData("""{"format":"qcow2","virtual-size":1024,"format-specific":{"type":"qcow2","data":{"corrupt":false}}}""", null)]
     [InlineData("""{"format":"qcow2","virtual-size":99999999999,"format-specific":{"data":{}}}""", TerminationReasons.VirtualSizeTooLarge)]
-    [InlineData("""{"format":"raw","virtual-size":1024}""", TerminationReasons.NotQcow2)]
+    [InlineData("""{"format":"raw","virtual-size":1024}""", TerminationReasons.UnknownFormat)]
     [InlineData("""{"format":"qcow2","backing-filename":"/etc/passwd","virtual-size":1024,"format-specific":{"data":{}}}""", TerminationReasons.HasBackingFile)]
     [InlineData("""{"format":"qcow2","virtual-size":1024,"format-specific":{"data":{"data-file":"x"}}}""", TerminationReasons.HasDataFile)]
     [InlineData("""{"format":"qcow2","encrypted":true,"virtual-size":1024,"format-specific":{"data":{}}}""", TerminationReasons.Encrypted)]
@@ -66,13 +72,13 @@ public class ImportTests
     [InlineData("""{"format":"qcow2"}""", TerminationReasons.ImageCorrupt)]
     [InlineData("nonsense", TerminationReasons.ImageCorrupt)]
     public void The_tool_has_the_last_say(string json, string? reason) =>
-        ImageVerdicts.JudgeInfo(RunnerGiven.Tool(0, json), Max, out _)?.Reason.ShouldBe(reason);
+        (ImageVerdicts.JudgeInfo(RunnerGiven.Tool(0, json), "qcow2", Max, out _)?.Reason).ShouldBe(reason);
 
     [Fact]
     public void A_tool_that_fails_or_takes_too_long_has_found_a_damage()
     {
-        ImageVerdicts.JudgeInfo(RunnerGiven.Tool(1, errors: "bad"), Max, out _)!.Message.ShouldContain("bad");
-        ImageVerdicts.JudgeInfo(RunnerGiven.Tool(null), Max, out _)!.Message.ShouldContain("too long");
+        ImageVerdicts.JudgeInfo(RunnerGiven.Tool(1, errors: "bad"), "qcow2", Max, out _)!.Message.ShouldContain("bad");
+        ImageVerdicts.JudgeInfo(RunnerGiven.Tool(null), "qcow2", Max, out _)!.Message.ShouldContain("too long");
         ImageVerdicts.JudgeCheck(RunnerGiven.Tool(2), 1000, 512)!.Reason.ShouldBe(TerminationReasons.ImageCorrupt);
         ImageVerdicts.JudgeCheck(RunnerGiven.Tool(0, """{"image-end-offset":2000}"""), 1000, 512)!.Reason.ShouldBe(TerminationReasons.ImageCorrupt);
         ImageVerdicts.JudgeCheck(RunnerGiven.Tool(3, """{"image-end-offset":1000}"""), 1000, 512).ShouldBeNull();
@@ -108,4 +114,12 @@ public class ImportTests
     public void Waits_double() => Enumerable.Range(1, 4).Select(DownloadRules.Wait).ShouldBe([.. ((double[])[0.5, 1, 2, 4]).Select(TimeSpan.FromSeconds)]);
 
     private static string? HeaderReason(byte[] start) => ImageVerdicts.JudgeHeader(start, Max)?.Reason;
+
+    [Theory]
+    [InlineData(0, "", null)]
+    [InlineData(153, "", TerminationReasons.NoSpace)]
+    [InlineData(1, "qemu-img: error while writing at byte 0: No space left on device", TerminationReasons.NoSpace)]
+    [InlineData(1, "qemu-img: error while reading at byte 0: Input/output error", TerminationReasons.ImageCorrupt)]
+    public void A_conversion_that_fails_for_want_of_room_is_no_damage(int exitCode, string errors, string? reason) =>
+        (ImageVerdicts.JudgeConvert(RunnerGiven.Tool(exitCode, errors: errors))?.Reason).ShouldBe(reason);
 }

@@ -103,5 +103,34 @@ public class OverlayVerdictsTests
         OverlayVerdicts.IsLocked("qemu-img: Could not open 'x': Permission denied").ShouldBeFalse();
     }
 
+    [Theory]
+    [InlineData(null, DiskCheckResults.Corrupt, DiskCheckKinds.Full, false)]
+    [InlineData(DiskRepairs.All, DiskCheckResults.Corrupt, DiskCheckKinds.Quick, true)]
+    [InlineData(DiskRepairs.Leaks, DiskCheckResults.Corrupt, DiskCheckKinds.Full, false)]
+    [InlineData(DiskRepairs.Leaks, DiskCheckResults.Leaks, DiskCheckKinds.Full, true)]
+    [InlineData(DiskRepairs.All, DiskCheckResults.Leaks, DiskCheckKinds.Full, true)]
+    [InlineData(DiskRepairs.All, DiskCheckResults.Leaks, DiskCheckKinds.Quick, false)]     // after a power cut there are some: no start waits for a copy
+    [InlineData(DiskRepairs.All, DiskCheckResults.Clean, DiskCheckKinds.Full, false)]
+    [InlineData(DiskRepairs.All, DiskCheckResults.NotDone, DiskCheckKinds.Full, false)]
+    public void Only_what_a_check_found_is_repaired_and_only_as_wished(string? repair, string result, string kind, bool wished) =>
+        DiskRepair.IsWished(repair, new DiskCheckReport(DateTimeOffset.UnixEpoch, kind, result, "")).ShouldBe(wished);
+
+    [Fact]
+    public void A_damaged_disk_is_called_after_the_one_that_takes_its_place_within_what_a_revision_can_be()
+    {
+        DiskHistory.DamagedName("lesson-2", 3).ShouldBe("lesson-2.damaged-3");
+        string longest = DiskHistory.DamagedName(new string('x', 64), 12);
+        (longest.Length, longest.EndsWith("x.damaged-12", StringComparison.Ordinal)).ShouldBe((64, true));
+    }
+
+    [Fact]
+    public void What_is_said_of_a_damaged_disk_names_the_ways_out()
+    {
+        string message = OverlayVerdicts.JudgeCheck(
+            s_config, RunnerGiven.Tool(2, """{"corruptions": 374, "leaks": 2}""", "ERROR cluster 1 refcount=0 reference=1\nERROR last"), 1000, 512, lastEndWasClean: false)!.Message;
+        string[] words = ["374 wrong entries", "2 leaked clusters", "ERROR last", "spec.disk.repair", "spec.disk.revision", "backup"];
+        words.ShouldAllBe(word => message.Contains(word));
+    }
+
     private static string? Reason(Func<DiskFindings, DiskFindings> with) => OverlayVerdicts.JudgeFound(s_config, with(RunnerGiven.Findings()))?.Reason;
 }

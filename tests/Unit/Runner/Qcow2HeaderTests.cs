@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using FsCheck;
 using FsCheck.Fluent;
-using SandLabX.Runner.Disk;
+using SandLabX.Contract;
 
 namespace SandLabX.Unit.Runner;
 

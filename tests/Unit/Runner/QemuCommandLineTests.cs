@@ -1,5 +1,6 @@
 using System.Text.Json;
 using SandLabX.Contract;
+using SandLabX.Runner.Boot;
 using SandLabX.Runner.Disk;
 using SandLabX.Runner.Qemu;
 
@@ -7,7 +8,7 @@ namespace SandLabX.Unit.Runner;
 
 public class QemuCommandLineTests
 {
-    private static readonly IReadOnlyList<string> s_line = QemuCommandLine.ForGuest(RunnerGiven.Config(), Accelerators.Tcg, "/run/sandlabx");
+    private static readonly IReadOnlyList<string> s_line = QemuCommandLine.ForGuest(RunnerGiven.Config(), Accelerators.Tcg, "/run/sandlabx", BootMedia.None);
 
     [Fact]
     public void The_machine_is_as_wished()
@@ -27,7 +28,7 @@ public class QemuCommandLineTests
     [InlineData(Accelerators.Tcg, "tcg,", "max")]
     public void The_processor_goes_with_the_accelerator(string accelerator, string accel, string cpu)
     {
-        IReadOnlyList<string> line = QemuCommandLine.ForGuest(RunnerGiven.Config(), accelerator, "/run");
+        IReadOnlyList<string> line = QemuCommandLine.ForGuest(RunnerGiven.Config(), accelerator, "/run", BootMedia.None);
 
         Values("-accel", line).Single().ShouldStartWith(accel);
         Values("-cpu", line).ShouldBe([cpu]);
@@ -37,7 +38,7 @@ public class QemuCommandLineTests
     public void The_self_test_runs_on_the_guests_own_processor()
     {
         IReadOnlyList<string> test = QemuCommandLine.ForSelfTest("/run/rom", Accelerators.Kvm);
-        IReadOnlyList<string> guest = QemuCommandLine.ForGuest(RunnerGiven.Config(), Accelerators.Kvm, "/run");
+        IReadOnlyList<string> guest = QemuCommandLine.ForGuest(RunnerGiven.Config(), Accelerators.Kvm, "/run", BootMedia.None);
 
         foreach (string option in (string[])["-accel", "-cpu", "-machine", "-sandbox"])
         {
@@ -57,7 +58,36 @@ public class QemuCommandLineTests
         nodes[2].GetProperty("filename").GetString().ShouldBe(RunnerGiven.Config().OverlayPath);
         nodes[2].GetProperty("locking").GetString().ShouldBe("on");
         nodes[3].GetProperty("backing").GetString().ShouldBe("base");
-        Values("-device").ShouldContain(device => device.StartsWith("virtio-blk-pci,drive=disk,") && device.Contains("werror=enospc"));
+        Values("-device").ShouldContain(device => device.StartsWith("virtio-blk-pci,drive=disk,") && device.Contains("werror=stop,rerror=stop"));
+    }
+
+    [Fact]
+    public void What_is_beside_the_disk_takes_no_place_on_the_bus_from_what_every_guest_has()
+    {
+        IReadOnlyList<string> line = QemuCommandLine.ForGuest(RunnerGiven.Config(), Accelerators.Tcg, "/run/sandlabx", new BootMedia("/seed/seed.iso", "/cdrom/disk.qcow2", true, false, "/overlays/vars.fd"));
+
+        Values("-device", line)[..Values("-device").Length].ShouldBe(Values("-device"));
+        Values("-device", line)[Values("-device").Length..].ShouldBe(["virtio-blk-pci,drive=seed,serial=cidata", "ide-cd,bus=ide.0,drive=cdrom,bootindex=1"]);
+        Values("-machine", line).ShouldContain("pflash0=firmware,pflash1=variables");
+    }
+
+    [Fact]
+    public void What_is_read_only_is_opened_so_and_no_format_is_guessed()
+    {
+        JsonElement[] nodes = [.. BlockNodes.For(new BootMedia("/seed/seed.iso", "/cdrom/disk.qcow2", true, true, "/overlays/vars.fd")).Select(node => JsonDocument.Parse(node).RootElement)];
+        string[] written = [.. nodes.Where(node => !node.TryGetProperty("read-only", out JsonElement only) || !only.GetBoolean()).Select(node => node.GetProperty("node-name").GetString()!)];
+
+        written.ShouldBe(["variables-file", "variables"]);
+        nodes.Single(node => node.GetProperty("node-name").GetString() == "cdrom").GetProperty("backing").ValueKind.ShouldBe(JsonValueKind.Null);
+    }
+
+    [Fact]
+    public void A_disc_that_is_to_boot_first_comes_before_the_disk()
+    {
+        IReadOnlyList<string> line = QemuCommandLine.ForGuest(RunnerGiven.Config(), Accelerators.Tcg, "/run", new BootMedia(null, "/cdrom/disk.qcow2", true, true, null));
+
+        Values("-device", line).ShouldContain(device => device.StartsWith("virtio-blk-pci,drive=disk,") && device.Contains("bootindex=1,"));
+        Values("-device", line).ShouldContain("ide-cd,bus=ide.0,drive=cdrom,bootindex=0");
     }
 
     [Fact]
@@ -65,7 +95,7 @@ public class QemuCommandLineTests
     {
         RunnerConfig config = RunnerGiven.Config() with { Node = "a,process=evil", OverlayPath = "/o/\",\"x\":\"/node_k3v9x2.qcow2" };
 
-        Values("-name", QemuCommandLine.ForGuest(config, Accelerators.Tcg, "/run")).ShouldBe(["guest=a,,process=evil"]);
+        Values("-name", QemuCommandLine.ForGuest(config, Accelerators.Tcg, "/run", BootMedia.None)).ShouldBe(["guest=a,,process=evil"]);
         JsonDocument.Parse(BlockNodes.For(config)[2]).RootElement.GetProperty("filename").GetString().ShouldBe(config.OverlayPath);
     }
 

@@ -29,8 +29,10 @@ public class QmpMessageTests
         Event("""{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}""")
             .ShouldBe(new GuestEvent.Shutdown(true, "guest-shutdown"));
         Event("""{"event": "STOP"}""").ShouldBe(new GuestEvent.Stopped());
-        Event("""{"event": "RESET", "data": {"guest": true, "reason": "guest-reset"}}""").ShouldBe(new GuestEvent.Reset());
+        Event("""{"event": "RESET", "data": {"guest": true, "reason": "guest-reset"}}""").ShouldBe(new GuestEvent.Reset(ByGuest: true));
         Event("""{"event": "GUEST_PANICKED", "data": {"action": "pause"}}""").ShouldBe(new GuestEvent.Panicked());
+        Event("""{"event": "BLOCK_IMAGE_CORRUPTED", "data": {"device": "", "node-name": "disk", "msg": "Preventing invalid write", "fatal": true}}""")
+            .ShouldBe(new GuestEvent.DiskCorrupted(true, "Preventing invalid write"));
         Event("""{"event": "BLOCK_IO_ERROR", "data": {"device": "", "nospace": true, "node-name": "disk", "reason": "No space left on device", "operation": "write", "action": "stop"}}""")
             .ShouldBe(new GuestEvent.DiskError(true, true, "write of disk: No space left on device"));
     }

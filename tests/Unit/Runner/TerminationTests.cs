@@ -45,11 +45,30 @@ public class TerminationTests
         Read(json).Message.ShouldStartWith(letter);
     }
 
+    [Fact]
+    public void A_long_report_on_a_disk_fits_too()
+    {
+        var check = new DiskCheckReport(DateTimeOffset.UnixEpoch, DiskCheckKinds.Live, DiskCheckResults.Corrupt, new string('語', 20_000));
+        byte[] json = Termination.Fit(Given("console") with { Message = new string('語', 20_000), Check = check });
+
+        json.Length.ShouldBeLessThanOrEqualTo(ContractNames.TerminationMessageLimit);
+        Read(json).Check!.Result.ShouldBe(DiskCheckResults.Corrupt);
+    }
+
+    [Fact]
+    public void The_event_stream_has_room_for_the_console_that_the_message_has_not()
+    {
+        TerminationReport report = Given(new string('x', 8000)) with { Message = new string('m', 20_000) };
+        Termination.Shortened(report).Console!.Length.ShouldBe(8000);
+        Termination.Shortened(report).Message.Length.ShouldBeLessThan(1100);
+    }
+
     [Theory]
     [InlineData(TerminationReasons.GuestShutdown, 0)]
     [InlineData(TerminationReasons.HostShutdown, 0)]
     [InlineData(TerminationReasons.HostPowerOff, 0)]
     [InlineData(TerminationReasons.Imported, 0)]
+    [InlineData(TerminationReasons.Checked, 0)]
     [InlineData(TerminationReasons.GuestPanicked, 1)]
     [InlineData(TerminationReasons.QemuCrashed, 1)]
     [InlineData("SomethingNew", 1)]

@@ -95,6 +95,7 @@ public sealed class GeneratorTests
         [Items(0, 5)]
         public IList<GadgetPart>? Parts { get; set; }
 
+        [AllowedValues("Yes", "No")]
         public string[]? Words { get; set; }
 
         public Dictionary<string, string>? Labels { get; set; }

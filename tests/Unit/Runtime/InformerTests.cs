@@ -203,7 +203,7 @@ public sealed class InformerTests : IAsyncDisposable
 
         // 30 watches 40 ms apart, and a backoff after every third.
         (DateTime.UtcNow - began).ShouldBeGreaterThan(TimeSpan.FromMilliseconds(29 * 0.6 * 40));
-        _server!.Lists.Count().ShouldBeInRange(8, 12);
+        _server!.Lists.Count().ShouldBeInRange(2, 12, "(on a busy machine a watch may live for long enough to be trusted once more)");
     }
 
     [Fact]

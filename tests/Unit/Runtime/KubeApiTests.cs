@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using k8s;
 using k8s.Models;
@@ -71,6 +73,19 @@ public sealed class KubeApiTests
         e.Message.ShouldContain("no answer");
         using var stop = new CancellationTokenSource(50);
         await Should.ThrowAsync<OperationCanceledException>(() => transport.GetAsync("/api/v1/pods", null, stop.Token));
+    }
+
+    [Fact]
+    public async Task A_connection_that_is_never_made_is_told_as_that()
+    {
+        // It takes connections and never says a word of TLS.
+        using var silent = new TcpListener(IPAddress.Loopback, 0);
+        silent.Start();
+        var config = new KubernetesClientConfiguration { Host = $"https://{silent.LocalEndpoint}", SkipTlsVerify = true };
+        using var transport = new KubeTransport(config, new OperatorSettings { ConnectTimeout = TimeSpan.FromMilliseconds(200) }, TimeProvider.System);
+        KubeException e = await Should.ThrowAsync<KubeException>(() => transport.GetAsync("/api/v1/pods", null, default));
+        e.Kind.ShouldBe(KubeError.Transient);
+        e.Message.ShouldContain("no connection in 0.2 s");
     }
 
     [Fact]

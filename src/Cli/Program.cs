@@ -1,0 +1,3 @@
+using SandLabX.Cli.Shell;
+
+return await Entry.RunAsync(args);

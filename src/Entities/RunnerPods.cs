@@ -1,0 +1,82 @@
+using k8s.Models;
+using SandLabX.Contract;
+
+namespace SandLabX.Entities;
+
+/// <summary>The runner's container image, and how it is pulled.</summary>
+/// <param name="Image">The image.</param>
+/// <param name="PullPolicy">Its pull policy.</param>
+/// <param name="PullSecret">The secret that it is pulled with, in the pod's namespace; empty for none.</param>
+public sealed record RunnerImage(string Image, string PullPolicy, string PullSecret);
+
+/// <summary>What every pod of the product has in common: the runner, restricted as Pod Security asks for.</summary>
+public static class RunnerPods
+{
+    /// <summary>Name of the container.</summary>
+    public const string ContainerName = "runner";
+
+    /// <summary>The user and group of every pod: nobody's on the host.</summary>
+    private const long User = 65532;
+
+    /// <summary>A pod; its metadata and further volumes are the caller's.</summary>
+    /// <param name="runner">The runner's image.</param>
+    /// <param name="verb">What the runner does.</param>
+    /// <param name="config">What it is told, as JSON.</param>
+    /// <param name="resources">What it may use.</param>
+    /// <param name="graceSeconds">Seconds between SIGTERM and SIGKILL.</param>
+    public static V1Pod Make(RunnerImage runner, string verb, string config, V1ResourceRequirements resources, int graceSeconds) => new()
+    {
+        ApiVersion = "v1",
+        Kind = "Pod",
+        Spec = new V1PodSpec
+        {
+            RestartPolicy = "Never",
+            AutomountServiceAccountToken = false,
+            EnableServiceLinks = false,
+            TerminationGracePeriodSeconds = graceSeconds,
+            ImagePullSecrets = runner.PullSecret.Length > 0 ? [new V1LocalObjectReference { Name = runner.PullSecret }] : null,
+            SecurityContext = new V1PodSecurityContext
+            {
+                RunAsNonRoot = true,
+                RunAsUser = User,
+                RunAsGroup = User,
+                FsGroup = User,
+                FsGroupChangePolicy = "OnRootMismatch",
+                SeccompProfile = new V1SeccompProfile { Type = "RuntimeDefault" },
+            },
+            Containers =
+            [
+                new V1Container
+                {
+                    Name = ContainerName,
+                    Image = runner.Image,
+                    ImagePullPolicy = runner.PullPolicy,
+                    Args = [verb],
+                    Env =
+                    [
+                        new V1EnvVar { Name = ContractNames.ConfigVariable, Value = config },
+                        new V1EnvVar { Name = ContractNames.PodUidVariable, ValueFrom = new V1EnvVarSource { FieldRef = new V1ObjectFieldSelector { ApiVersion = "v1", FieldPath = "metadata.uid" } } },
+                    ],
+                    Ports = [new V1ContainerPort { Name = "runner", ContainerPort = ContractNames.Port }],
+                    Resources = resources,
+                    SecurityContext = new V1SecurityContext
+                    {
+                        AllowPrivilegeEscalation = false,
+                        ReadOnlyRootFilesystem = true,
+                        RunAsNonRoot = true,
+                        Capabilities = new V1Capabilities { Drop = ["ALL"] },
+                    },
+                    VolumeMounts = [new V1VolumeMount { Name = "run", MountPath = ContractNames.RunDirectory }],
+                },
+            ],
+            Volumes = [new V1Volume { Name = "run", EmptyDir = new V1EmptyDirVolumeSource() }],
+        },
+    };
+
+    /// <summary>A volume from a claim.</summary>
+    public static V1Volume ClaimVolume(string name, string claim, bool readOnly) => new()
+    {
+        Name = name,
+        PersistentVolumeClaim = new V1PersistentVolumeClaimVolumeSource { ClaimName = claim, ReadOnlyProperty = readOnly ? true : null },
+    };
+}

@@ -1,0 +1,80 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using Microsoft.Win32.SafeHandles;
+using SandLabX.Contract;
+using SandLabX.Runner.Posix;
+
+namespace SandLabX.Runner.Import;
+
+/// <summary>Copies a file of another claim. Whoever writes there may put a link or a pipe in its place at any moment: what was opened is judged, not its name.</summary>
+internal static class ClaimFile
+{
+    /// <summary>Copies it.</summary>
+    /// <param name="source">Where it is.</param>
+    /// <param name="target">The file that it becomes; one that is there is overwritten.</param>
+    /// <param name="wayOut">The sentence that says what to do when the claim does not have it.</param>
+    /// <param name="limits">What the copy may take.</param>
+    /// <param name="progress">Told now and then: bytes copied; bytes in all.</param>
+    /// <param name="clock">Measures how often.</param>
+    /// <param name="stop">Ends it early.</param>
+    /// <returns>Its digest, in lower-case hexadecimal digits.</returns>
+    /// <exception cref="RunnerEndException">It is not there, is no file of the claim, may not be read, or there is no room.</exception>
+    internal static async Task<string> CopyAsync(
+        FileSource source, string target, string wayOut, UnpackLimits limits, Action<long, long?> progress, TimeProvider clock, CancellationToken stop)
+    {
+        await using FileStream file = Open(source, wayOut);
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        long copied = 0, told = clock.GetTimestamp(), length = file.Length;
+        progress(0, length);
+        await SparseFile.WriteAsync(
+            file,
+            target,
+            limits,
+            piece =>
+            {
+                hash.AppendData(piece.Span);
+                copied += piece.Length;
+                if (clock.GetElapsedTime(told) >= TimeSpan.FromSeconds(1))
+                {
+                    told = clock.GetTimestamp();
+                    progress(copied, length);
+                }
+            },
+            stop).ConfigureAwait(false);
+        progress(copied, length);
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    private static FileStream Open(FileSource source, string wayOut)
+    {
+        string path = Path.Combine(source.Root, source.Path), shown = $"{ImageVerdicts.Shortened(source.Path)} on the source's claim";
+        int descriptor = Native.Open(path, Native.CloseOnExec | Native.NonBlocking, 0);
+        if (descriptor < 0)
+        {
+            int error = Marshal.GetLastPInvokeError();
+            throw error == Native.AccessDenied
+                ? new RunnerEndException(TerminationReasons.SourceUnusable, $"{shown} may not be read by this pod, which is not root: make it readable for others (chmod o+r, and o+x on the folders above it).")
+                : Unusable($"can't be opened: {Marshal.GetPInvokeErrorMessage(error)}");
+        }
+
+        var handle = new SafeFileHandle(descriptor, ownsHandle: true);
+        try
+        {
+            string opened = new FileInfo($"/proc/self/fd/{descriptor}").LinkTarget ?? "";
+            if (!opened.StartsWith(source.Root + "/", StringComparison.Ordinal))
+            {
+                throw Unusable("leads out of the claim");
+            }
+
+            // Not a device either: some give bytes without end.
+            return Files.IsRegular(handle) ? new FileStream(handle, FileAccess.Read, bufferSize: 0) : throw Unusable("is no file");
+        }
+        catch
+        {
+            handle.Dispose();
+            throw;
+        }
+
+        RunnerEndException Unusable(string why) => new(TerminationReasons.SourceUnusable, $"{shown} {why}. {wayOut}");
+    }
+}
