@@ -52,6 +52,19 @@ one_at_a_time() {
   flock -n 9 || { step "waiting for another run that makes $1"; flock 9; }
 }
 
+# apt_get <argument…>: its output goes to the log. It waits for dpkg's lock itself; while another program has those of its lists or
+# its cache (this machine's daily update, a script of ours beside this one) it is asked again, for five minutes.
+apt_get() {
+  local code from until=$((SECONDS + 300))
+  while :; do
+    code=0 from=$(stat -c %s "$log")
+    printf '+ apt-get %s\n' "$*" >> "$log"
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >> "$log" 2>&1 < /dev/null || code=$?
+    ((code)) && ((SECONDS < until)) && tail -c +$((from + 1)) "$log" | grep 'Could not get lock' > /dev/null || return $code
+    sleep 2
+  done
+}
+
 # need <command|file>:<package>…: installs the Debian packages of what isn't there.
 need() {
   local pair missing=()
@@ -62,11 +75,9 @@ need() {
   command -v apt-get > /dev/null || die "not installed, and no apt-get to install it: ${missing[*]}"
   ((EUID == 0)) || die "not installed; as root: apt-get install --no-install-recommends ${missing[*]}"
   step "installing ${missing[*]}"
-  export DEBIAN_FRONTEND=noninteractive
-  local apt=(apt-get -qq -o DPkg::Lock::Timeout=300)
-  "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >> "$log" 2>&1 < /dev/null && return
-  run "${apt[@]}" update   # the package lists were old or missing
-  run "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
+  apt_get install -y --no-install-recommends "${missing[@]}" && return
+  # The package lists were old or missing.
+  apt_get update && apt_get install -y --no-install-recommends "${missing[@]}" || { tail -n 15 "$log" >&2; die "apt-get could not install ${missing[*]}"; }
 }
 
 # digest <path…>: one hash over names, modes and contents of files and folders, independent of where the checkout is. What
@@ -98,7 +109,7 @@ debian_sources() {
   if command -v apt-get > /dev/null; then
     indexed_sources
     # A machine that never asked its mirror does not know what it has there.
-    if [[ ! -s $sources ]] && ((EUID == 0)) && apt-get -qq update >> "$log" 2>&1 < /dev/null; then indexed_sources; fi
+    if [[ ! -s $sources ]] && ((EUID == 0)) && apt_get update; then indexed_sources; fi
     # How to get there: proxies, and what a machine with an odd clock or a frozen mirror has set.
     mapfile -t apt_options < <(apt-config dump | grep -E '^Acquire::((https?::|)(Proxy|Verify|CaInfo)|Check-Valid-Until|Check-Date|Retries)[^ ]* "[^"]+";$' | sed 's/^/--aptopt=/')
   fi
