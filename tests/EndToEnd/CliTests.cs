@@ -200,7 +200,7 @@ public sealed class CliTests(Space space, ITestOutputHelper output) : Scenario(s
         File.Delete(config);
     }
 
-    private Task<Outcome> RunAsync(params string[] words) => Plugin.RunAsync(["-n", Space.Name, .. words], 240);
+    private Task<Outcome> RunAsync(params string[] words) => Plugin.RunAsync(["-n", Space.Name, .. words]);
 
     private async Task<string> OkAsync(params string[] words)
     {

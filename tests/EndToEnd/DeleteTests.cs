@@ -57,7 +57,7 @@ public sealed class DeleteTests(Space space, ITestOutputHelper output) : Scenari
             await guest.OkAsync("ping before");
             await DeleteAsync("labnode", "orderly");
             await Space.GoneAsync("labnode", "orderly");
-            await Eventually.SeesAsync("the guest's last words", () => Task.FromResult(string.Join('\n', log)), t => t.Contains("SANDLABX-TINY POWEROFF", StringComparison.Ordinal), 5);
+            await Eventually.SeesAsync("the guest's last words", () => Task.FromResult(string.Join('\n', log)), t => t.Contains("SANDLABX-TINY POWEROFF", StringComparison.Ordinal));
         }
     }
 

@@ -26,7 +26,7 @@ public sealed class FailoverTests(Space space, ITestOutputHelper output) : Scena
             // Without a word: SIGKILL, and its lease is not given back.
             string leader = await Lab.LeaderAsync();
             await Lab.ClusterAsync(
-                20, "exec", "sh", "-c", $"for p in $(pgrep -f '^/app/SandLabX.Operator'); do tr '\\0' '\\n' < /proc/$p/environ | grep -qx POD_NAME={Lab.PodOf(leader)} && kill -KILL $p; done; true");
+                "exec", "sh", "-c", $"for p in $(pgrep -f '^/app/SandLabX.Operator'); do tr '\\0' '\\n' < /proc/$p/environ | grep -qx POD_NAME={Lab.PodOf(leader)} && kill -KILL $p; done; true");
             long killed = Stopwatch.GetTimestamp();
             await Space.PowerAsync("during", PowerStates.Running);
             string next = await Eventually.SeesAsync("another replica leads", Lab.LeaderAsync, now => now.Length > 0 && now != leader);

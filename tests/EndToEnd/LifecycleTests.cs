@@ -177,7 +177,7 @@ public sealed partial class LifecycleTests(Space space, ITestOutputHelper output
             await Space.NodeAsync("counted");
             Guest guest = await Space.RunningGuestAsync("counted");
             // What would come late (the pod's readiness, say) has come when Kubernetes says that the pod is ready.
-            await Lab.KubectlOkAsync("-n", Space.Name, "wait", "--for=condition=Ready", "pod/labnode-counted", "--timeout=30s");
+            await Lab.KubectlOkAsync("-n", Space.Name, "wait", "--for=condition=Ready", "pod/labnode-counted", "--timeout=240s");
             await guest.OkAsync("ping settled");
         }
 

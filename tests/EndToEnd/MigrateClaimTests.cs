@@ -47,7 +47,7 @@ public sealed class MigrateClaimTests(Space space, ITestOutputHelper output) : M
         plan.Output.ShouldNotContain("upload");
 
         using ApiRelay way = await ApiRelay.OpenAsync();
-        Outcome moved = await Plugin.RunAsync([.. migrate, "-o", "json", "--kubeconfig", way.KubeConfig], 400);
+        Outcome moved = await Plugin.RunAsync([.. migrate, "-o", "json", "--kubeconfig", way.KubeConfig]);
         Output.WriteLine(moved.ToString());
         moved.Code.ShouldBe(0, moved.ToString());
         Names(moved, "moved").ShouldBe(["db", "never-started", "web-server"], ignoreOrder: true);
@@ -111,7 +111,7 @@ public sealed class MigrateClaimTests(Space space, ITestOutputHelper output) : M
         old.Everything().ShouldBe(before);
         await ShowsAsync("found", id, "made before");
 
-        Task<Outcome> MigrateAsync(string claim) => Plugin.RunAsync(["migrate", old.Folder, "-n", Space.Name, "-o", "json", "--source-claim", claim], 400);
+        Task<Outcome> MigrateAsync(string claim) => Plugin.RunAsync(["migrate", old.Folder, "-n", Space.Name, "-o", "json", "--source-claim", claim]);
     }
 
     /// <summary>Lets the pods' user in, as the documentation asks for.</summary>
@@ -130,7 +130,7 @@ public sealed class MigrateClaimTests(Space space, ITestOutputHelper output) : M
         public static async Task<OldVolume> MakeAsync(Space space, string test)
         {
             // The state's folder is /state in the node.
-            string name = $"{space.Name}-{test}", state = Path.GetDirectoryName((await Lab.ClusterAsync(30, "kubeconfig")).Trim())!;
+            string name = $"{space.Name}-{test}", state = Path.GetDirectoryName((await Lab.ClusterAsync("kubeconfig")).Trim())!;
             string node = await Lab.KubectlOkAsync("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}");
             var made = new OldVolume(Directory.CreateDirectory(Path.Combine(state, "shared", name)).FullName, name, $"old-{test}");
             await Lab.ApplyAsync($$"""

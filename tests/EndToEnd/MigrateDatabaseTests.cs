@@ -47,7 +47,7 @@ public sealed class MigrateDatabaseTests(Space space, ContainerService engine, I
         IReadOnlyList<string> before = old.Everything();
 
         string[] words = ["migrate", old.Folder, "-n", Space.Name, "--database", database.AddressWithoutPassword, "--storage-class", Class, "-o", "json"];
-        Outcome moved = await Shell.RunAsync(["env", $"PGPASSWORD={Secret}", .. Plugin.Words(words)], 400);
+        Outcome moved = await Shell.RunAsync(["env", $"PGPASSWORD={Secret}", .. Plugin.Words(words)], Plugin.Patience);
         moved.Code.ShouldBe(0, moved.ToString());
         moved.ToString().ShouldNotContain(Secret);
         Names(moved, "moved").ShouldBe(["web-1", "db"]);

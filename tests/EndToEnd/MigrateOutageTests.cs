@@ -27,9 +27,9 @@ public sealed class MigrateOutageTests(Space space, ITestOutputHelper output) : 
         IReadOnlyList<string> before = old.Everything();
         long needed = new FileInfo(old.Image("alpine-3.qcow2")).Length + new FileInfo(old.Overlay(Id)).Length;
         using ApiRelay way = await ApiRelay.OpenAsync();
-        way.At(needed - (50 * MiB), () => Lab.ClusterAsync(30, "kill", "kube-apiserver", "KILL"));
+        way.At(needed - (50 * MiB), () => Lab.ClusterAsync("kill", "kube-apiserver", "KILL"));
 
-        Outcome moved = await Plugin.RunAsync(["migrate", old.Folder, "-n", Space.Name, "--kubeconfig", way.KubeConfig], 400);
+        Outcome moved = await Plugin.RunAsync(["migrate", old.Folder, "-n", Space.Name, "--kubeconfig", way.KubeConfig]);
         moved.Code.ShouldBe(0, moved.ToString());
         await way.ActedAsync();
         Output.WriteLine($"{way.Sent} bytes for {needed}");

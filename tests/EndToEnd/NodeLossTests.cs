@@ -45,7 +45,7 @@ public sealed class NodeLossTests(Space space, NodeLossTests.Results results, IT
         await MomentAsync();
 
         victims[0].Struck();
-        Outcome drain = await Shell.RunAsync(Lab.InNode("kubectl", "drain", SecondNode.Name, "--force", "--delete-emptydir-data", "--timeout=120s"), 130);
+        Outcome drain = await Shell.RunAsync(Lab.InNode("kubectl", "drain", SecondNode.Name, "--force", "--delete-emptydir-data", "--timeout=240s"));
         drain.Code.ShouldBe(0, drain.ToString());
         await RecoversAsync(victims[0], s_drained);
 
@@ -65,7 +65,7 @@ public sealed class NodeLossTests(Space space, NodeLossTests.Results results, IT
         await MomentAsync();
 
         long off = Stopwatch.GetTimestamp();
-        await Lab.ClusterAsync(30, "node-kill", SecondNode.Name);
+        await Lab.ClusterAsync("node-kill", SecondNode.Name);
         (await QemusAsync()).ShouldBe(0, "the machine is off");
         foreach (Victim victim in victims)
         {
@@ -101,7 +101,7 @@ public sealed class NodeLossTests(Space space, NodeLossTests.Results results, IT
         await Lab.KubectlOkAsync("delete", "node", SecondNode.Name);
         await Eventually.SeesAsync("Kubernetes lets the other pod go", () => Space.PodNowAsync(collected.Name), p => p?.Metadata.Uid != collected.PodUid);
         collected.Struck();
-        Told("the Node object was deleted; Kubernetes let its pod go", deleted).ShouldBeLessThanOrEqualTo(Collecting);
+        Within(Collecting, Told("the Node object was deleted; Kubernetes let its pod go", deleted), collected.Name);
         await RunsElsewhereAsync(second, collected, s_collected);
         Told("ready on the other node after the Node object was deleted", deleted);
         Output.WriteLine(writers.NeverTwo());
@@ -116,11 +116,11 @@ public sealed class NodeLossTests(Space space, NodeLossTests.Results results, IT
         await using var writers = new Writers(Space, victims[0].DiskId);
         await MomentAsync();
 
-        await Lab.ClusterAsync(30, "node-kill", SecondNode.Name);
+        await Lab.ClusterAsync("node-kill", SecondNode.Name);
         await Space.AwaitPhaseAsync(victims[0].Name, NodePhases.NodeLost);
         (await Space.PodNowAsync(victims[0].Name))!.Metadata.Uid.ShouldBe(victims[0].PodUid);
         long power = Stopwatch.GetTimestamp();
-        await Lab.ClusterAsync(180, "node-start", SecondNode.Name);
+        await Lab.ClusterAsync("node-start", SecondNode.Name);
         Told("the node has power again and is ready", power);
         victims[0].Struck();
         await RecoversAsync(victims[0], s_returned);
@@ -147,7 +147,7 @@ public sealed class NodeLossTests(Space space, NodeLossTests.Results results, IT
         (long lost, double seconds) = await victim.RecoveredAsync(fault, Fault.None, Output);
         results.Table.Add(fault.Name, fault.Bound, victim.Synced, lost, seconds);
         lost.ShouldBe(0, victim.Name);
-        seconds.ShouldBeLessThanOrEqualTo(fault.Bound, victim.Name);
+        Within(fault.Bound, seconds, victim.Name);
     }
 
     private async Task RunsElsewhereAsync(SecondNode second, Victim victim, Fault fault)
@@ -163,6 +163,14 @@ public sealed class NodeLossTests(Space space, NodeLossTests.Results results, IT
     {
         Outcome seen = await Shell.RunAsync(Lab.InNode("pgrep", "-c", "-f", $"^qemu-system.*guest={Space.Name}/"));
         return int.Parse(seen.Output, CultureInfo.InvariantCulture);
+    }
+
+    private static void Within(double bound, double seconds, string what)
+    {
+        if (Fault.Timed)
+        {
+            seconds.ShouldBeLessThanOrEqualTo(bound, what);
+        }
     }
 
     private double Told(string what, long since)

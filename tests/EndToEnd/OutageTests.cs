@@ -35,16 +35,16 @@ public sealed class OutageTests(Space space, ITestOutputHelper output) : Scenari
 
         try
         {
-            await Lab.ClusterAsync(20, "stop", "kube-apiserver");
-            await Lab.ClusterAsync(20, "stop", "etcd");
+            await Lab.ClusterAsync("stop", "kube-apiserver");
+            await Lab.ClusterAsync("stop", "etcd");
             (await Lab.KubectlAsync("get", "--raw", "/readyz")).Code.ShouldNotBe(0, "the API server is away");
             await Task.Delay(TimeSpan.FromSeconds(seconds));
             (await Lab.KubectlAsync("get", "--raw", "/readyz")).Code.ShouldNotBe(0, "the API server is still away");
         }
         finally
         {
-            await Lab.ClusterAsync(20, "start", "etcd");
-            await Lab.ClusterAsync(20, "start", "kube-apiserver");
+            await Lab.ClusterAsync("start", "etcd");
+            await Lab.ClusterAsync("start", "kube-apiserver");
         }
 
         await Eventually.SucceedsAsync("the API server is back", () => Lab.KubectlAsync("get", "--raw", "/readyz"));

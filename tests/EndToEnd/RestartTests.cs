@@ -21,9 +21,9 @@ public sealed class RestartTests(Space space, ITestOutputHelper output) : Scenar
         await Space.AwaitPhaseAsync("off", NodePhases.Stopped);
         Dictionary<string, V1Alpha1LabNode> before = (await Task.WhenAll(names.Select(Space.NodeNowAsync))).ToDictionary(n => n!.Metadata.Name, n => n!);
 
-        await Lab.ClusterAsync(180, "down");
+        await Lab.ClusterAsync("down");
         (await Lab.KubectlAsync("get", "--raw", "/readyz")).Code.ShouldNotBe(0, "the cluster is down");
-        await Lab.ClusterAsync(240, "up");
+        await Lab.ClusterAsync("up");
 
         foreach (string name in names)
         {

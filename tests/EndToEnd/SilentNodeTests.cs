@@ -22,7 +22,7 @@ public sealed class SilentNodeTests(Space space, ITestOutputHelper output) : Sce
         V1Pod gone = (await Space.PodNowAsync("goes"))!;
         DateTime? started = (await Space.NodeNowAsync("stays"))!.Status!.StartedAt;
         long silent = Stopwatch.GetTimestamp();
-        await Lab.ClusterAsync(30, "kill", "kubelet", "STOP");
+        await Lab.ClusterAsync("kill", "kubelet", "STOP");
         try
         {
             V1Alpha1LabNode lost = await Space.AwaitPhaseAsync("stays", NodePhases.NodeLost);
@@ -41,7 +41,7 @@ public sealed class SilentNodeTests(Space space, ITestOutputHelper output) : Sce
         }
         finally
         {
-            await Lab.ClusterAsync(30, "kill", "kubelet", "CONT");
+            await Lab.ClusterAsync("kill", "kubelet", "CONT");
         }
 
         long back = Stopwatch.GetTimestamp();

@@ -36,11 +36,11 @@ public sealed class TransferTests(Space space, ITestOutputHelper output) : Scena
         await Space.PowerAsync("trip", PowerStates.Stopped);
         await Space.AwaitPhaseAsync("trip", NodePhases.Stopped);
         await Space.GoneAsync("pod", "labnode-trip");
-        Outcome exported = await Plugin.RunAsync(["export", "trip", file, "--include-base", "-n", Space.Name], 300);
+        Outcome exported = await Plugin.RunAsync(["export", "trip", file, "--include-base", "-n", Space.Name]);
         exported.Code.ShouldBe(0, exported.ToString());
         string before = await ContentAsync(Space, "trip");
 
-        Outcome imported = await Plugin.RunAsync(["import", file, "-n", elsewhere.Name], 300);
+        Outcome imported = await Plugin.RunAsync(["import", file, "-n", elsewhere.Name]);
         imported.Code.ShouldBe(0, imported.ToString());
         V1Alpha1LabNode node = (await elsewhere.NodeNowAsync("trip"))!;
         (node.Spec.PowerState, node.Spec.Cpus, node.Spec.Memory).ShouldBe((PowerStates.Stopped, 2, "128Mi"));
@@ -74,9 +74,9 @@ public sealed class TransferTests(Space space, ITestOutputHelper output) : Scena
         await Space.AwaitPhaseAsync("own", NodePhases.Stopped);
         await Space.GoneAsync("pod", "labnode-own");
 
-        Outcome exported = await Plugin.RunAsync(["export", "own", file, "--include-base", "-n", Space.Name], 300);
+        Outcome exported = await Plugin.RunAsync(["export", "own", file, "--include-base", "-n", Space.Name]);
         exported.Code.ShouldBe(0, exported.ToString());
-        Outcome imported = await Plugin.RunAsync(["import", file, "-n", elsewhere.Name], 300);
+        Outcome imported = await Plugin.RunAsync(["import", file, "-n", elsewhere.Name]);
         imported.Code.ShouldBe(0, imported.ToString());
         await elsewhere.PowerAsync("own", PowerStates.Running);
         Guest back = await elsewhere.RunningGuestAsync("own");

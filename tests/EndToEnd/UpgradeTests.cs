@@ -23,7 +23,7 @@ public sealed class UpgradeTests(Space space, ITestOutputHelper output) : Scenar
         string next = former[..former.LastIndexOf(':')] + ":next";
 
         // The same bytes under another name: to the operator that is another runner.
-        await Lab.ClusterAsync(60, "exec", "ctr", "-n", "k8s.io", "images", "tag", "--force", former, next);
+        await Lab.ClusterAsync("exec", "ctr", "-n", "k8s.io", "images", "tag", "--force", former, next);
         try
         {
             await InstallAsync(next);
@@ -53,7 +53,7 @@ public sealed class UpgradeTests(Space space, ITestOutputHelper output) : Scenar
     private static async Task InstallAsync(string runner)
     {
         await Lab.KubectlOkAsync("-n", Lab.OperatorNamespace, "set", "env", Lab.OperatorDeployment, $"{Variable}={runner}");
-        Outcome rolled = await Shell.RunAsync(["kubectl", "-n", Lab.OperatorNamespace, "rollout", "status", Lab.OperatorDeployment, "--timeout=120s"], 130);
+        Outcome rolled = await Shell.RunAsync(["kubectl", "-n", Lab.OperatorNamespace, "rollout", "status", Lab.OperatorDeployment, "--timeout=240s"]);
         rolled.Code.ShouldBe(0, rolled.ToString());
         await Lab.OperatorReadyAsync();
     }

@@ -74,7 +74,7 @@ internal sealed class Victim(Space space, Guest guest, string diskId) : IDisposa
     /// <summary>The status says what is: the pod that is there, its guest ready in it; and how the struck one ended.</summary>
     private async Task<V1Alpha1LabNode> TruthfulAsync(Fault fault, Fault common)
     {
-        V1Alpha1LabNode node = await space.AwaitNodeAsync(Name, n => Space.Condition(n, ConditionTypes.Ready) is { Status: "True", Reason: "Running" }, "says that it is ready", 30);
+        V1Alpha1LabNode node = await space.AwaitNodeAsync(Name, n => Space.Condition(n, ConditionTypes.Ready) is { Status: "True", Reason: "Running" }, "says that it is ready");
         V1Pod pod = (await space.PodNowAsync(Name)).ShouldNotBeNull();
         LabNodeStatus status = node.Status!;
         (status.Pod!.Uid, status.Pod.Node, status.Pod.Ip, pod.Status.Phase).ShouldBe((pod.Metadata.Uid, pod.Spec.NodeName, pod.Status.PodIP, "Running"), Name);

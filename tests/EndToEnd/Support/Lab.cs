@@ -60,9 +60,9 @@ internal static class Lab
     }
 
     /// <summary>The local cluster's tool; the command's exit code is asserted to be 0.</summary>
-    public static async Task<string> ClusterAsync(double seconds, params string[] words)
+    public static async Task<string> ClusterAsync(params string[] words)
     {
-        Outcome outcome = await Shell.RunAsync([Variable("SANDLABX_CLUSTER_TOOL")!, .. words], seconds);
+        Outcome outcome = await Shell.RunAsync([Variable("SANDLABX_CLUSTER_TOOL")!, .. words]);
         outcome.Code.ShouldBe(0, $"cluster {string.Join(' ', words)}: {outcome}");
         return outcome.Output;
     }

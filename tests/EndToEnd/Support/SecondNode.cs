@@ -41,7 +41,7 @@ internal sealed class SecondNode : IAsyncDisposable
         try
         {
             second.First = await Lab.KubectlOkAsync("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}");
-            await Lab.ClusterAsync(180, "node-add", Name);
+            await Lab.ClusterAsync("node-add", Name);
             await second.VolumesAsync(guests + 1);
 
             // The importer asks a Service for the image, and the second node knows no Services.
@@ -84,7 +84,7 @@ internal sealed class SecondNode : IAsyncDisposable
     {
         try
         {
-            await Lab.ClusterAsync(60, "node-remove", Name);
+            await Lab.ClusterAsync("node-remove", Name);
         }
         finally
         {

@@ -13,7 +13,7 @@ internal sealed record Outcome(int Code, string Output, string Errors)
 internal static class Shell
 {
     /// <summary>Runs a command to its end; one that takes longer than it may is ended, and says so.</summary>
-    public static async Task<Outcome> RunAsync(IEnumerable<string> command, double seconds = 60, string? input = null, string? inputFile = null)
+    public static async Task<Outcome> RunAsync(IEnumerable<string> command, double seconds = Eventually.Patience, string? input = null, string? inputFile = null)
     {
         string[] words = [.. command];
         using var process = new Process { StartInfo = Start(words, redirectInput: true) };

@@ -6,7 +6,7 @@ namespace SandLabX.Integration.Cluster;
 public static class Eventually
 {
     /// <summary>How long a condition may take before a test fails; generous, since nobody waits longer than it takes.</summary>
-    public static TimeSpan Patience { get; } = TimeSpan.FromSeconds(60);
+    public static TimeSpan Patience { get; } = TimeSpan.FromSeconds(180);
 
     /// <summary>Waits until the condition holds.</summary>
     public static Task BeTrueAsync(Func<bool> condition, string what) => BeTrueAsync(() => Task.FromResult(condition()), what);

@@ -107,7 +107,7 @@ public sealed class SurveyTests : IAsyncLifetime
         Directory.CreateDirectory(Path.Combine(Overlays, "node_folder.qcow2"));
         await File.WriteAllTextAsync(Path.Combine(Overlays, "node_text.qcow2"), "no disk");
         await File.WriteAllBytesAsync(Path.Combine(Overlays, "node_empty.qcow2"), []);
-        Dictionary<string, OverlayFacts> seen = (await TakeAsync().WaitAsync(TimeSpan.FromSeconds(30))).Overlays.ToDictionary(o => o.File);
+        Dictionary<string, OverlayFacts> seen = (await TakeAsync().WaitAsync(RunnerProcess.Patience)).Overlays.ToDictionary(o => o.File);
         seen["node_pipe.qcow2"].Trouble!.ShouldContain("no ordinary file");
         seen["node_folder.qcow2"].Trouble!.ShouldContain("no ordinary file");
         seen["node_text.qcow2"].ShouldSatisfyAllConditions(o => o.Header.ShouldBeNull(), o => o.Trouble.ShouldBeNull());

@@ -10,7 +10,7 @@ namespace SandLabX.Integration.Runner;
 /// <summary>A runner as it is in a pod, but for its folders and its port. Ends with the test, its QEMU with it.</summary>
 internal sealed class RunnerProcess : IAsyncDisposable
 {
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(180);
 
     /// <summary>Runs the runner as process 1 of a PID namespace, as it is in a pod; needs root.</summary>
     public static readonly (string Name, string Value) AsInit = ("SANDLABX_TEST_AS_INIT", "1");

@@ -20,7 +20,7 @@ public sealed class UseTests
         await using RunnerProcess runner = lab.Run(config => config with { GracePeriodSeconds = 0 });
         RunnerState running = await runner.UntilPhaseAsync(RunnerPhases.Running);
         DateTimeOffset start = running.LastUsedAt.ShouldNotBeNull();
-        start.ShouldBe(running.Timeline!.GuestRunning!.Value, TimeSpan.FromSeconds(1));
+        start.ShouldBe(running.Timeline!.GuestRunning!.Value, RunnerProcess.Patience);
 
         // For longer than a use would stay untold: more than one look at the guest.
         using Socket console = await ConsoleClient.ConnectAsync(runner);
@@ -32,7 +32,7 @@ public sealed class UseTests
 
         await console.SendAsync("A"u8.ToArray());
         RunnerState used = await runner.UntilAsync(state => state.LastUsedAt > start);
-        used.LastUsedAt!.Value.ShouldBe(DateTimeOffset.UtcNow, TimeSpan.FromSeconds(5));
+        used.LastUsedAt!.Value.ShouldBe(DateTimeOffset.UtcNow, RunnerProcess.Patience);
 
         // What follows at once is not told: it would keep all who listen busy.
         await console.SendAsync("BCD"u8.ToArray());

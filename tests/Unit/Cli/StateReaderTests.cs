@@ -183,14 +183,11 @@ public sealed class StateReaderTests
     }
 
     [Fact]
-    public void Ten_thousand_nodes_are_read_in_no_time()
+    public void Ten_thousand_nodes_are_read()
     {
         string nodes = string.Join(',', Enumerable.Range(0, 10_000).Select(i => Web.Replace("3f0c9f5e", i.ToString("x8", System.Globalization.CultureInfo.InvariantCulture), StringComparison.Ordinal)));
         byte[] json = Encoding.UTF8.GetBytes($$"""{"version":"1.0.0","nodes":[{{nodes}}]}""");
         StateReader.Read(json).Nodes.Count.ShouldBe(10_000);
-        long began = Stopwatch.GetTimestamp();
-        StateReader.Read(json);
-        Stopwatch.GetElapsedTime(began).ShouldBeLessThan(TimeSpan.FromSeconds(10));
     }
 
     [Theory]
@@ -203,7 +200,8 @@ public sealed class StateReaderTests
         byte[] json = Encoding.UTF8.GetBytes("{\"nodes\":[" + string.Concat(Enumerable.Repeat(filling, 2_000_000 / filling.Length)));
         long began = Stopwatch.GetTimestamp();
         StateReader.Read(json).Nodes.ShouldBeEmpty();
-        Stopwatch.GetElapsedTime(began).ShouldBeLessThan(TimeSpan.FromSeconds(10));
+        // It takes milliseconds; a reader that begins anew at each bracket would take hours.
+        Stopwatch.GetElapsedTime(began).ShouldBeLessThan(TimeSpan.FromMinutes(2));
     }
 
     private static OldState Read(string json) => StateReader.Read(Encoding.UTF8.GetBytes(json));
