@@ -40,5 +40,5 @@ public sealed record AdoptConfig
     public DateTimeOffset? CreatedAt { get; init; }
 
     /// <summary>What the disk is called from now on; empty for <see cref="OverlayMarker.Initial"/>.</summary>
-    public string DiskRevision { get; init; } = "";
+    public string DiskRevision { get; set; } = "";
 }

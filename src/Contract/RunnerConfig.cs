@@ -21,16 +21,16 @@ public sealed record RunnerConfig
     public long? DiskSizeBytes { get; init; }
 
     /// <summary>What a disk that is made is called (<c>spec.disk.revision</c>); empty for <see cref="OverlayMarker.Initial"/>.</summary>
-    public string DiskRevision { get; init; } = "";
+    public string DiskRevision { get; set; } = "";
 
     /// <summary>True when a disk of another revision is to give way: to the kept one of <see cref="DiskRevision"/> where there is one, else to a fresh one.</summary>
     public bool Wipe { get; init; }
 
     /// <summary>How many disks that gave way are kept; 0 deletes them once the new one is in place.</summary>
-    public int KeepWiped { get; init; } = 1;
+    public int KeepWiped { get; set; } = 1;
 
     /// <summary>How many disks that a mended copy took the place of are kept. What a start mends itself it keeps in any case; the next one counts.</summary>
-    public int KeepDamaged { get; init; } = 1;
+    public int KeepDamaged { get; set; } = 1;
 
     /// <summary>The full check to be done before the guest starts: its name (<c>spec.disk.checkRevision</c>), empty for a scheduled one. Null for none.</summary>
     public string? FullCheck { get; init; }
@@ -45,7 +45,7 @@ public sealed record RunnerConfig
     /// The reset that was asked for when the pod was made (<c>spec.resetRevision</c>). It counts as done where the guest boots anyway; where it was suspended
     /// under another one, its saved memory is discarded, as a reset would, and it boots.
     /// </summary>
-    public string ResetRevision { get; init; } = "";
+    public string ResetRevision { get; set; } = "";
 
     /// <summary>Absolute path of the base image, on the image's claim, mounted read-only.</summary>
     public required string BackingPath { get; init; }
@@ -267,6 +267,7 @@ public static class PowerWishes
 }
 
 /// <summary>Source-generated JSON for everything that operator and runner say to each other: camelCase, nulls left out, unknown members ignored.</summary>
+/// <remarks>A member with a default of its own has a set accessor: one with init would get its type's default where it is absent, as a file of an earlier version is.</remarks>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]

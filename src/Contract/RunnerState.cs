@@ -242,7 +242,7 @@ public sealed record OverlayMarker(string DiskId, string Node, string BackingPat
     public const string Initial = "initial";
 
     /// <summary>Which disk it is.</summary>
-    public string Revision { get; init; } = Initial;
+    public string Revision { get; set; } = Initial;
 
     /// <summary>True when a mended copy took its place.</summary>
     public bool Damaged { get; init; }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using SandLabX.Contract;
 using SandLabX.Runner;
 
@@ -58,6 +59,31 @@ public class ConfigurationTests
 
         end.Message.ShouldContain("http");
         end.Message.ShouldNotContain(url);
+    }
+
+    [Fact]
+    public void What_is_not_said_has_its_default()
+    {
+        RunnerConfig run = Configuration.ReadRun(Without(Json(RunnerGiven.Config()), "diskRevision", "resetRevision", "keepWiped", "keepDamaged"));
+        (run.DiskRevision, run.ResetRevision, run.KeepWiped, run.KeepDamaged).ShouldBe(("", "", 1, 1));
+
+        var adopt = new AdoptConfig
+        {
+            Node = "labs/r1", DiskId = "k3v9x2", OverlayPath = "/overlays/node_k3v9x2.qcow2", BackingPath = "/image/disk.qcow2", BackingSha256 = RunnerGiven.Digest,
+            Sha256 = RunnerGiven.Digest, SourceBacking = "/images/old.qcow2", VirtualSizeBytes = 512,
+        };
+        Configuration.ReadAdopt(Without(JsonSerializer.Serialize(adopt, ContractJson.Default.AdoptConfig), "diskRevision")).DiskRevision.ShouldBe("");
+    }
+
+    private static string Without(string json, params string[] members)
+    {
+        JsonObject config = JsonNode.Parse(json)!.AsObject();
+        foreach (string member in members)
+        {
+            config.Remove(member);
+        }
+
+        return config.ToJsonString();
     }
 
     private static string Json(RunnerConfig config) => JsonSerializer.Serialize(config, ContractJson.Default.RunnerConfig);

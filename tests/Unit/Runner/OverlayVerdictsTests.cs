@@ -1,3 +1,4 @@
+using System.Text.Json;
 using SandLabX.Contract;
 using SandLabX.Runner.Disk;
 
@@ -6,6 +7,11 @@ namespace SandLabX.Unit.Runner;
 public class OverlayVerdictsTests
 {
     private static readonly RunnerConfig s_config = RunnerGiven.Config();
+
+    [Fact]
+    public void A_marker_that_names_no_revision_is_of_the_first_disk() => JsonSerializer.Deserialize(
+        """{"diskId": "k3v9x2", "node": "labs/r1", "backingPath": "/image/disk.qcow2", "backingSha256": "ab", "createdAt": "2026-01-01T00:00:00Z"}""",
+        ContractJson.Default.OverlayMarker)!.Revision.ShouldBe(OverlayMarker.Initial);
 
     [Fact]
     public void A_disk_as_it_should_be_is_used()
