@@ -83,17 +83,19 @@ public sealed class FaultTests(Space space, ITestOutputHelper output) : Scenario
             await common.StrikeAsync(victims[0], chance[0].Random);
         }
 
+        Task all = CommonAsync();
         async Task<(long Lost, double Seconds)> OneAsync(int i)
         {
             await Task.Delay(chance[i].After);
             victims[i].Struck();
             await faults[i].StrikeAsync(victims[i], chance[i].Random);
+
+            // A guest may be back before what strikes all has come: it is judged after both.
+            await all;
             return await victims[i].RecoveredAsync(faults[i], common, Output);
         }
 
-        Task all = CommonAsync();
         (long Lost, double Seconds)[] outcomes = await Task.WhenAll(victims.Select((_, i) => OneAsync(i)));
-        await all;
         for (int i = 0; i < victims.Length; i++)
         {
             table.Add(faults[i].Name, faults[i].Bound, victims[i].Synced, outcomes[i].Lost, outcomes[i].Seconds);

@@ -107,6 +107,7 @@ internal sealed class Victim(Space space, Guest guest, string diskId) : IDisposa
             await guest.ReadyAsync(fault.Reboots ? _boot + 1 : null, fault.Bound + Eventually.Patience);
         }
 
-        (await guest.AnswersAsync()).ShouldBeTrue(Name);
+        // The way to it leads over the kubelet, which may have been struck with it.
+        await Eventually.SeesAsync($"{Name} answers", guest.AnswersAsync, answers => answers, fault.Bound + Eventually.Patience);
     }
 }
