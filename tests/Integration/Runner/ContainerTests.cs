@@ -60,8 +60,8 @@ public sealed class ContainerTests(ContainerService engine) : IClassFixture<Cont
             .Build();
         await container.StartAsync();
 
-        // Stopping through Testcontainers kills; a pod is asked first.
-        (await container.ExecAsync(["/bin/busybox", "kill", "-TERM", "1"])).ExitCode.ShouldBe(0);
+        // Stopping through Testcontainers kills; a pod is asked first. How the asking ended can be lost with the container; how the container did can't.
+        await container.ExecAsync(["/bin/busybox", "kill", "-TERM", "1"]);
 
         (await container.GetExitCodeAsync()).ShouldBe(0);
         JsonSerializer.Deserialize(await File.ReadAllTextAsync(last), ContractJson.Default.TerminationReport)!.Reason.ShouldBe(TerminationReasons.HostPowerOff);
