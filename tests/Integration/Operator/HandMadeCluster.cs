@@ -59,6 +59,15 @@ internal sealed class HandMadeCluster(ApiServerFixture fixture, string space) : 
         return fixture.Api.CreateAsync(node, default);
     }
 
+    /// <summary>All that a LabNode needs, and one that runs on a node of the cluster; gives its pod.</summary>
+    public async Task<V1Pod> RunOnAsync(string host, string name, Action<LabNodeSpec>? change = null)
+    {
+        await PrepareAsync();
+        await HostAsync(host, "True");
+        await NodeAsync(name, change);
+        return await RunAsync(name, host);
+    }
+
     public async Task<V1Alpha1LabNode> NodeNowAsync(string name) => (await fixture.Api.GetAsync<V1Alpha1LabNode>(new ObjectKey(space, name), default))!;
 
     public async Task<V1Alpha1LabNode> AwaitNodeAsync(string name, Func<V1Alpha1LabNode, bool> holds, string what)

@@ -21,10 +21,7 @@ public sealed class TroubleTests(ApiServerFixture fixture, ITestOutputHelper out
         string space = await fixture.CreateNamespaceAsync();
         using var cluster = new HandMadeCluster(fixture, space);
         await using LabOperator op = await LabOperator.StartAsync(fixture, space);
-        await cluster.PrepareAsync();
-        await cluster.HostAsync("n1-" + space, "True");
-        await cluster.NodeAsync("a");
-        V1Pod first = await cluster.RunAsync("a", "n1-" + space);
+        V1Pod first = await cluster.RunOnAsync("n1-" + space, "a");
 
         await cluster.HostAsync("n1-" + space, "Unknown");
         V1Alpha1LabNode lost = await cluster.AwaitNodeAsync("a", n => n.Status?.Phase == NodePhases.NodeLost, "is lost");
@@ -60,10 +57,7 @@ public sealed class TroubleTests(ApiServerFixture fixture, ITestOutputHelper out
         string space = await fixture.CreateNamespaceAsync();
         using var cluster = new HandMadeCluster(fixture, space);
         await using LabOperator op = await LabOperator.StartAsync(fixture, space);
-        await cluster.PrepareAsync();
-        await cluster.HostAsync("n1-" + space, "True");
-        await cluster.NodeAsync("a");
-        V1Pod pod = await cluster.RunAsync("a", "n1-" + space);
+        V1Pod pod = await cluster.RunOnAsync("n1-" + space, "a");
         LabNodeStatus before = (await cluster.NodeNowAsync("a")).Status!;
         await cluster.HostAsync("n1-" + space, "Unknown");
         await cluster.AwaitNodeAsync("a", n => n.Status?.Phase == NodePhases.NodeLost, "is lost");
@@ -78,10 +72,7 @@ public sealed class TroubleTests(ApiServerFixture fixture, ITestOutputHelper out
         string space = await fixture.CreateNamespaceAsync();
         using var cluster = new HandMadeCluster(fixture, space);
         await using LabOperator op = await LabOperator.StartAsync(fixture, space);
-        await cluster.PrepareAsync();
-        await cluster.HostAsync("n1-" + space, "True");
-        await cluster.NodeAsync("a", spec => spec.EvictionPolicy = EvictionPolicies.Block);
-        V1Pod pod = await cluster.RunAsync("a", "n1-" + space);
+        V1Pod pod = await cluster.RunOnAsync("n1-" + space, "a", spec => spec.EvictionPolicy = EvictionPolicies.Block);
         V1Alpha1LabNode node = await cluster.AwaitNodeAsync("a", n => HandMadeCluster.Condition(n, ConditionTypes.EvictionBlocked)?.Status == "True", "is guarded");
         output.WriteLine(HandMadeCluster.Condition(node, ConditionTypes.EvictionBlocked)!.Message);
 
@@ -113,10 +104,7 @@ public sealed class TroubleTests(ApiServerFixture fixture, ITestOutputHelper out
         await cluster.Client.CoreV1.PatchNamespacedResourceQuotaStatusAsync(
             HandMadeCluster.Merge("""{"status": {"hard": {"count/poddisruptionbudgets.policy": "0"}, "used": {"count/poddisruptionbudgets.policy": "0"} } }"""), "none", space);
         await using LabOperator op = await LabOperator.StartAsync(fixture, space);
-        await cluster.PrepareAsync();
-        await cluster.HostAsync("n1-" + space, "True");
-        await cluster.NodeAsync("a", spec => spec.EvictionPolicy = EvictionPolicies.Block);
-        await cluster.RunAsync("a", "n1-" + space);
+        await cluster.RunOnAsync("n1-" + space, "a", spec => spec.EvictionPolicy = EvictionPolicies.Block);
         V1Alpha1LabNode node = await cluster.AwaitNodeAsync("a", n => HandMadeCluster.Condition(n, ConditionTypes.EvictionBlocked)?.Status == "False", "is told");
         V1Condition blocked = HandMadeCluster.Condition(node, ConditionTypes.EvictionBlocked)!;
         blocked.Reason.ShouldBe("RefusedByServer");
@@ -133,10 +121,7 @@ public sealed class TroubleTests(ApiServerFixture fixture, ITestOutputHelper out
         V1PersistentVolumeClaim orphan, own;
         await using (LabOperator before = await LabOperator.StartAsync(fixture, space))
         {
-            await cluster.PrepareAsync();
-            await cluster.HostAsync("n1-" + space, "True");
-            await cluster.NodeAsync("a");
-            await cluster.RunAsync("a", "n1-" + space);
+            await cluster.RunOnAsync("n1-" + space, "a");
             own = (await fixture.Api.GetAsync<V1PersistentVolumeClaim>(new ObjectKey(space, "labnode-a"), default))!;
         }
 
