@@ -18,7 +18,7 @@ public sealed class CliTests(Space space, ITestOutputHelper output) : Scenario(s
         await OkAsync("start", "power");
         await new Guest(Space, "power").ReadyAsync(boot: 1);
         (await OkAsync("suspend", "power")).ShouldStartWith("labnode/power Suspended");
-        (await Space.PodNowAsync("power")).ShouldBeNull();
+        await Space.GoneAsync("pod", "labnode-power");
         await OkAsync("start", "power");
         (await new Guest(Space, "power").OkAsync("ping again")).ShouldBe("pong again");
         (await OkAsync("pause", "power")).ShouldStartWith("labnode/power Paused");

@@ -9,10 +9,14 @@ internal static class NodeScripts
     /// <summary>Kills it without a word.</summary>
     public const string Kill = "kill -KILL $pid";
 
-    /// <summary>Lets the container have little more memory than it takes now, of what can't be written back.</summary>
+    /// <summary>Lets the container have little more memory than it takes now, of what can't be written back. The kernel refuses while more than that is being written.</summary>
     public const string Starve = """
         group=/sys/fs/cgroup/memory$(awk -F: '$2 == "memory" {print $3}' /proc/$pid/cgroup)
-        echo $(($(awk '/^total_rss |^total_mapped_file / {n += $2} END {print n}' $group/memory.stat) + (12 << 20))) > $group/memory.limit_in_bytes
+        for try in {1..50}; do
+          echo $(($(awk '/^total_rss |^total_mapped_file / {n += $2} END {print n}' $group/memory.stat) + (12 << 20))) > $group/memory.limit_in_bytes && break
+          read -rt 0.1 <> <(:)
+        done
+        ((try < 50))
         """;
 
     /// <summary>Takes all room of the claim.</summary>
@@ -63,11 +67,14 @@ internal static class NodeScripts
     /// <summary>Says a line to the guest's console, as the runner's own program does, and waits for its OK; in vain after so many seconds.</summary>
     public static string Tell(string command, int seconds = 40) => $"nsenter -t $pid -m -p /proc/1/exe console --send '{command}' --expect OK --timeout {seconds} > /dev/null";
 
+    /// <summary>Says a line that ends the guest. Its OK can be lost with the container that waits for it: how the guest ended is in the LabNode's status.</summary>
+    public static string TellItsEnd(string command) => Tell(command) + " || :";
+
     /// <summary>Has QEMU carry out commands, one after another, on its second monitor.</summary>
     public static string Monitor(params string[] commands) => $$"""
         coproc qmp { socat - UNIX-CONNECT:/proc/$pid/root{{ContractNames.RunDirectory}}/qmp.sock; }
         qmp_pid=$! last=
-        answer() { local line; while read -rt 20 -u ${qmp[0]} line; do [[ $line != *'"error"'* ]] || return 1; [[ $line != *'"return"'* ]] || return 0; done; return 1; }
+        answer() { local line; while read -rt 60 -u ${qmp[0]} line; do [[ $line != *'"error"'* ]] || return 1; [[ $line != *'"return"'* ]] || return 0; done; return 1; }
         for command in '{"execute": "qmp_capabilities"}' {{string.Join(' ', commands.Select(c => $"'{c}'"))}}; do
           printf '%s\n' "$command" >&${qmp[1]}
           answer || break

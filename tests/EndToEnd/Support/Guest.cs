@@ -53,9 +53,8 @@ internal sealed class Guest(Space space, string node)
     public async Task<int> BootAsync() =>
         int.Parse((await OkAsync("info")).Split(' ').First(w => w.StartsWith("boot=", StringComparison.Ordinal)).AsSpan(5), CultureInfo.InvariantCulture);
 
-    /// <summary>Sends a command that ends the guest, or this boot of it.</summary>
-    public async Task TellAsync(string command) =>
-        (await ConsoleAsync(Eventually.Patience, "--send", command, "--expect", "OK")).Code.ShouldBe(0, $"guest {node} was told: {command}");
+    /// <summary>Sends a command that ends the guest, or this boot of it. Its OK can be lost with the container that waits for it: what came of it is in the LabNode's status.</summary>
+    public Task TellAsync(string command) => ConsoleAsync(Eventually.Patience, "--send", command, "--expect", "OK");
 
     /// <summary>The number of the last record that is proved to be there with all before it.</summary>
     public async Task<long> CheckAsync(string file) => long.Parse(await OkAsync($"count check {file}"), CultureInfo.InvariantCulture);
