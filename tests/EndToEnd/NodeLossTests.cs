@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text.Json.Nodes;
 using SandLabX.Contract;
 using SandLabX.EndToEnd.Faults;
 using SandLabX.EndToEnd.Support;
@@ -26,6 +27,7 @@ public sealed class NodeLossTests(Space space, NodeLossTests.Results results, IT
     private static readonly Fault s_drained = Fault.OfNode("Drain", 120, TerminationReasons.HostShutdown);
     private static readonly Fault s_forced = Fault.OfNode("NodeLost, its pod deleted by force", Bound, NodePhases.NodeLost);
     private static readonly Fault s_collected = Fault.OfNode("NodeLost, its Node object deleted", Bound, NodePhases.NodeLost);
+    private static readonly Fault s_declared = Fault.OfNode("NodeLost, its node declared out of service", Bound, NodePhases.NodeLost);
     private static readonly Fault s_returned = Fault.OfNode("NodeLost and back", Bound, Fault.Unseen);
 
     public static IEnumerable<TheoryDataRow<int>> Rounds =>
@@ -58,9 +60,7 @@ public sealed class NodeLossTests(Space space, NodeLossTests.Results results, IT
     public async Task A_node_that_lost_power_keeps_its_guests_until_it_is_declared_out_of_service_and_then_they_run_elsewhere_within_a_minute(int round)
     {
         await using SecondNode second = await SecondNode.AddAsync(Space, $"loss-{round}", guests: 2);
-        // Kubernetes 1.20 knows two ways to say that a machine is off: its pods are deleted by force, or its Node object is.
         Victim[] victims = await WriteThereAsync(second, round, "forced", "collected");
-        (Victim forced, Victim collected) = (victims[0], victims[1]);
         await using var writers = new Writers(Space, [.. victims.Select(v => v.DiskId)]);
         await MomentAsync();
 
@@ -93,17 +93,7 @@ public sealed class NodeLossTests(Space space, NodeLossTests.Results results, IT
         (await QemusAsync()).ShouldBe(0, "no guest was started elsewhere");
         Output.WriteLine($"both are NodeLost still {Seconds(off)} s after the loss of power");
 
-        forced.Struck();
-        await Lab.KubectlOkAsync("-n", Space.Name, "delete", "pod", "labnode-" + forced.Name, "--grace-period=0", "--force", "--wait=false");
-        await RunsElsewhereAsync(second, forced, s_forced);
-
-        long deleted = Stopwatch.GetTimestamp();
-        await Lab.KubectlOkAsync("delete", "node", SecondNode.Name);
-        await Eventually.SeesAsync("Kubernetes lets the other pod go", () => Space.PodNowAsync(collected.Name), p => p?.Metadata.Uid != collected.PodUid);
-        collected.Struck();
-        Within(Collecting, Told("the Node object was deleted; Kubernetes let its pod go", deleted), collected.Name);
-        await RunsElsewhereAsync(second, collected, s_collected);
-        Told("ready on the other node after the Node object was deleted", deleted);
+        await (await KnowsOutOfServiceAsync() ? DeclareAsync(second, victims) : ForceAndCollectAsync(second, victims[0], victims[1]));
         Output.WriteLine(writers.NeverTwo());
     }
 
@@ -126,6 +116,34 @@ public sealed class NodeLossTests(Space space, NodeLossTests.Results results, IT
         await RecoversAsync(victims[0], s_returned);
         Output.WriteLine(writers.NeverTwo());
     }
+
+    /// <summary>The taint by which a person, or what fences machines, says that a node is off: Kubernetes lets its pods go at once.</summary>
+    private async Task DeclareAsync(SecondNode second, Victim[] victims)
+    {
+        Array.ForEach(victims, victim => victim.Struck());
+        await Lab.KubectlOkAsync("taint", "node", SecondNode.Name, "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute");
+        await Task.WhenAll(victims.Select(victim => RunsElsewhereAsync(second, victim, s_declared)));
+    }
+
+    /// <summary>What servers have that do not know the taint: a node's pods are deleted by force, or its Node object is.</summary>
+    private async Task ForceAndCollectAsync(SecondNode second, Victim forced, Victim collected)
+    {
+        forced.Struck();
+        await Lab.KubectlOkAsync("-n", Space.Name, "delete", "pod", "labnode-" + forced.Name, "--grace-period=0", "--force", "--wait=false");
+        await RunsElsewhereAsync(second, forced, s_forced);
+
+        long deleted = Stopwatch.GetTimestamp();
+        await Lab.KubectlOkAsync("delete", "node", SecondNode.Name);
+        await Eventually.SeesAsync("Kubernetes lets the other pod go", () => Space.PodNowAsync(collected.Name), p => p?.Metadata.Uid != collected.PodUid);
+        collected.Struck();
+        Within(Collecting, Told("the Node object was deleted; Kubernetes let its pod go", deleted), collected.Name);
+        await RunsElsewhereAsync(second, collected, s_collected);
+        Told("ready on the other node after the Node object was deleted", deleted);
+    }
+
+    // Beta, and on by default, since 1.26.
+    private static async Task<bool> KnowsOutOfServiceAsync() =>
+        int.Parse(JsonNode.Parse(await Lab.KubectlOkAsync("get", "--raw", "/version"))!["minor"]!.GetValue<string>().TrimEnd('+'), CultureInfo.InvariantCulture) >= 26;
 
     /// <summary>Guests on the second node that write.</summary>
     private async Task<Victim[]> WriteThereAsync(SecondNode second, int round, params string[] names)
