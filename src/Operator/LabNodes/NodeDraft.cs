@@ -86,6 +86,9 @@ internal sealed partial class NodeDraft
     /// <summary>The cluster's node of the pod was lost when this was last looked at.</summary>
     public bool WasLost => LostHosts.IsLost(_before);
 
+    /// <summary>The cluster's node that the pod on record was on, where that was lost.</summary>
+    private string? LostHost => WasLost ? _before.Pod?.Node : null;
+
     /// <summary>Since when the guest is being stopped; now, when it was not.</summary>
     public DateTimeOffset StoppingSince =>
         _before.Phase == NodePhases.Stopping && _before.Conditions?.FirstOrDefault(c => c is { Type: ConditionTypes.Ready, Status: "False" })?.LastTransitionTime is { } since
@@ -200,13 +203,13 @@ internal sealed partial class NodeDraft
         }
         else if (Seen.Pod is { } pod && Owns(pod))
         {
-            end = NodeEnds.Read(pod, Now, LastWordOf(pod.Metadata.Uid));
+            end = NodeEnds.Read(pod, Now, LastWordOf(pod.Metadata.Uid), LostHost);
         }
 
         if (end is null && Status.Pod?.Uid is { } uid && uid != Seen.Pod?.Metadata.Uid)
         {
-            end = Seen.GonePod is { } gone && gone.Metadata.Uid == uid ? NodeEnds.Read(gone, Now, LastWordOf(uid)) : null;
-            end ??= LastWordOf(uid) is { } word ? NodeEnds.Told(uid, word) : NodeEnds.Lost(uid, Now, WasLost ? _before.Pod?.Node : null);
+            end = Seen.GonePod is { } gone && gone.Metadata.Uid == uid ? NodeEnds.Read(gone, Now, LastWordOf(uid), LostHost) : null;
+            end ??= LastWordOf(uid) is { } word ? NodeEnds.Told(uid, word) : NodeEnds.Lost(uid, Now, LostHost);
         }
 
         if (end is null)

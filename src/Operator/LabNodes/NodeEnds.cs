@@ -43,7 +43,8 @@ public static class NodeEnds
     /// <param name="pod">The pod.</param>
     /// <param name="now">The end's time where nobody tells it.</param>
     /// <param name="lastWord">What its runner said at its end, where that was heard: it stands in for a termination message that the kubelet lost.</param>
-    public static LabNodeTermination? Read(V1Pod pod, DateTimeOffset now, TerminationReport? lastWord = null)
+    /// <param name="lostHost">The cluster's node that it is on, when that was lost.</param>
+    public static LabNodeTermination? Read(V1Pod pod, DateTimeOffset now, TerminationReport? lastWord = null, string? lostHost = null)
     {
         V1ContainerStateTerminated? ended = RunnerStatus(pod)?.State?.Terminated;
         bool over = pod.Status?.Phase is "Succeeded" or "Failed";
@@ -56,6 +57,12 @@ public static class NodeEnds
         {
             // The message has no room for as much of the console as the stream has.
             return Told(pod.Metadata.Uid, report with { Console = lastWord?.Console ?? report.Console });
+        }
+
+        if (ended is null && lostHost is not null)
+        {
+            // Newer Kubernetes has the pod fail before it removes it; its container is still told of as the node told last.
+            return Lost(pod.Metadata.Uid, now, lostHost);
         }
 
         var end = new LabNodeTermination { PodUid = pod.Metadata.Uid, At = Instant(ended?.FinishedAt ?? now.UtcDateTime) };

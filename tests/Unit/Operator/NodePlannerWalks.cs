@@ -157,7 +157,7 @@ public sealed partial class NodePlannerWalks
                 : plan.Intents.OfType<Intent.WishOfPod>().Any(w => w.Annotations.TryGetValue(Annotations.PowerWish, out string? wish) && wish != PowerWishes.Off) && NodeObjects.WasToldToPowerOff(_seen.Pod!)
                     ? "a wish to power off was taken back"
                 : plan.Intents.Any(i => i is Intent.GuardPod or Intent.UnguardPod) && _seen.Pod is null ? "a guard of no pod"
-                : plan.Status.Phase == NodePhases.Running && _seen.ClusterNode?.Status.Conditions[0].Status == "Unknown" && !string.IsNullOrEmpty(_seen.Pod?.Spec.NodeName) && ready?.Reason != "InvalidSpec" ? "a guest on a silent node is said to run"
+                : plan.Status.Phase == NodePhases.Running && _seen.ClusterNode?.Status.Conditions[0] is { Status: "Unknown", LastTransitionTime: { } since } && since + LostHosts.SilencePatience <= _now.UtcDateTime && !string.IsNullOrEmpty(_seen.Pod?.Spec.NodeName) && ready?.Reason != "InvalidSpec" ? "a guest on a silent node is said to run"
                 : plan.Released && !deleting ? "released although nobody deletes it"
                 : plan.Released && _seen.Pod is not null ? "released while its pod lives"
                 : ready is null || string.IsNullOrEmpty(ready.Reason) || string.IsNullOrEmpty(ready.Message) ? "no reason given"
