@@ -30,6 +30,7 @@ public sealed class OutageTests(Space space, ITestOutputHelper output) : Scenari
         Following[] writing = await Task.WhenAll(guests.Select(g => g.CountAsync("records", 100, _ => { })));
         await CrashAsync("crashed");
         string[] before = await Task.WhenAll(names.Select(IdentityAsync));
+        string host = await HostAsync();
         long[] written = await Task.WhenAll(guests.Select(g => g.CheckAsync("records")));
         double[] uptime = await Task.WhenAll(guests.Select(UptimeAsync));
 
@@ -57,9 +58,12 @@ public sealed class OutageTests(Space space, ITestOutputHelper output) : Scenari
         first.ShouldBeInRange(1, RequestsOfFirstMinute);
         await Lab.OperatorReadyAsync();
 
+        // Newer controller managers call each node silent after an outage until its kubelet gets through; then its LabNodes say so, and are written.
+        bool heard = await HostAsync() == host;
         foreach ((string name, int i) in names.Select((n, i) => (n, i)))
         {
-            (await IdentityAsync(name)).ShouldBe(before[i], "its pod, container and process are the ones it had, and its status was right all the time");
+            string now = await IdentityAsync(name);
+            (heard ? now : Unversioned(now)).ShouldBe(heard ? before[i] : Unversioned(before[i]), "its pod, container and process are the ones it had, and its status was right all the time");
             (await guests[i].BootAsync()).ShouldBe(1);
             double up = await UptimeAsync(guests[i]) - uptime[i];
             long more = await guests[i].CheckAsync("records") - written[i];
@@ -103,6 +107,11 @@ public sealed class OutageTests(Space space, ITestOutputHelper output) : Scenari
         Outcome qemu = await Shell.RunAsync(Lab.InNode("pgrep", "-f", $"^qemu-system.*node_{node.Status!.Disk!.Id}.qcow2"));
         return $"version {node.Metadata.ResourceVersion} phase {node.Status.Phase} pod {pod.Metadata.Uid} {container.ContainerID} restarts {container.RestartCount} qemu {qemu.Output.Trim()}";
     }
+
+    private static string Unversioned(string identity) => identity[identity.IndexOf("phase", StringComparison.Ordinal)..];
+
+    /// <summary>Whether the guests' node is ready, and since when.</summary>
+    private static Task<string> HostAsync() => Lab.KubectlOkAsync("get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")]['status', 'lastTransitionTime']}");
 
     private static async Task<double> UptimeAsync(Guest guest) => double.Parse(await guest.OkAsync("uptime"), CultureInfo.InvariantCulture);
 

@@ -9,15 +9,9 @@ public static class LostHosts
 {
     /// <summary>
     /// How long a node that answers may say that it is not ready before its guests count as lost: as long as their pods tolerate it. A kubelet that starts again says so
-    /// for a second.
+    /// for a second. A silent one was waited for already when Kubernetes calls it silent.
     /// </summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
-
-    /// <summary>
-    /// How long Kubernetes may call a node silent before its guests count as lost. It waited for it already; but after an outage of the API server every node looks silent
-    /// until its kubelet gets through (seen with 1.36; it tries every 10 s at the latest), and each LabNode would be written twice just then.
-    /// </summary>
-    public static readonly TimeSpan SilencePatience = TimeSpan.FromSeconds(15);
 
     /// <summary>What is wrong with the node of a pod.</summary>
     /// <param name="Message">For people, with the way out; the same as long as the trouble lasts.</param>
@@ -50,10 +44,9 @@ public static class LostHosts
         }
 
         TimeSpan? wait = null;
-        TimeSpan patience = ready.Status == "False" ? Patience : SilencePatience;
-        if (!wasLost && ready.LastTransitionTime is { } since && since + patience > now.UtcDateTime)
+        if (ready.Status == "False" && !wasLost && ready.LastTransitionTime is { } since && since + Patience > now.UtcDateTime)
         {
-            wait = since + patience - now.UtcDateTime;
+            wait = since + Patience - now.UtcDateTime;
         }
 
         string what = ready.Status == "Unknown" ? "is silent" : "says that it is not ready";

@@ -85,7 +85,7 @@ internal static class Given
         Metadata = new V1ObjectMeta { Name = "node1", Uid = "host-uid" },
         Status = new V1NodeStatus
         {
-            Conditions = [new V1NodeCondition { Type = "Ready", Status = ready, Reason = ready == "Unknown" ? "NodeStatusUnknown" : "KubeletNotReady", LastTransitionTime = (since ?? Now.AddMinutes(-1)).UtcDateTime }],
+            Conditions = [new V1NodeCondition { Type = "Ready", Status = ready, Reason = ready == "Unknown" ? "NodeStatusUnknown" : "KubeletNotReady", LastTransitionTime = (since ?? Now).UtcDateTime }],
         },
     };
 

@@ -147,7 +147,7 @@ public sealed partial class NodePlannerWalks
                 : plan.Intents.OfType<Intent.DeleteClaim>().Any() && _seen.Pod is not null ? "a disk was deleted under a pod"
                 : plan.Intents.OfType<Intent.CreateClaim>().Any() && (_seen.Claim is not null || _diskOnce) ? "law 7: a fresh disk in place of one that was"
                 : plan.Intents.OfType<Intent.DeletePod>().Any(d => d.Uid != _seen.Pod?.Metadata.Uid) ? "a delete of another pod"
-                : Stops(plan) && _seen.Runner is not null && !deleting && Node.Spec.PowerState != PowerStates.Stopped && !NodeLifetime.Ended(plan.Status.Halted) && !NodeObjects.WasToldToPowerOff(_seen.Pod!)
+                : Stops(plan) && _seen is { Runner: not null, Pod.Metadata.DeletionTimestamp: null } && !deleting && Node.Spec.PowerState != PowerStates.Stopped && !NodeLifetime.Ended(plan.Status.Halted) && !NodeObjects.WasToldToPowerOff(_seen.Pod!)
                     && NodeObjects.WasMadeFor(_seen.Pod!, Annotations.RestartRevision, Node.Spec.RestartRevision)
                     && (string.IsNullOrEmpty(Node.Spec.Disk.Revision) || NodeObjects.WasMadeFor(_seen.Pod!, Annotations.DiskRevision, Node.Spec.Disk.Revision)) ? "a guest was stopped unasked"
                 : plan.Intents.OfType<Intent.CreatePod>().Any(c => Config(c.Pod).Wipe && (Node.Status?.Disk?.Revision is null || Config(c.Pod).DiskRevision != Node.Spec.Disk.Revision || plan.Status.SavedState is not null))
@@ -157,7 +157,7 @@ public sealed partial class NodePlannerWalks
                 : plan.Intents.OfType<Intent.WishOfPod>().Any(w => w.Annotations.TryGetValue(Annotations.PowerWish, out string? wish) && wish != PowerWishes.Off) && NodeObjects.WasToldToPowerOff(_seen.Pod!)
                     ? "a wish to power off was taken back"
                 : plan.Intents.Any(i => i is Intent.GuardPod or Intent.UnguardPod) && _seen.Pod is null ? "a guard of no pod"
-                : plan.Status.Phase == NodePhases.Running && _seen.ClusterNode?.Status.Conditions[0] is { Status: "Unknown", LastTransitionTime: { } since } && since + LostHosts.SilencePatience <= _now.UtcDateTime && !string.IsNullOrEmpty(_seen.Pod?.Spec.NodeName) && ready?.Reason != "InvalidSpec" ? "a guest on a silent node is said to run"
+                : plan.Status.Phase == NodePhases.Running && _seen.ClusterNode?.Status.Conditions[0].Status == "Unknown" && !string.IsNullOrEmpty(_seen.Pod?.Spec.NodeName) && ready?.Reason != "InvalidSpec" ? "a guest on a silent node is said to run"
                 : plan.Released && !deleting ? "released although nobody deletes it"
                 : plan.Released && _seen.Pod is not null ? "released while its pod lives"
                 : ready is null || string.IsNullOrEmpty(ready.Reason) || string.IsNullOrEmpty(ready.Message) ? "no reason given"
