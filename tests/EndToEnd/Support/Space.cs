@@ -87,14 +87,18 @@ public sealed class Space : IAsyncLifetime
         }
     }
 
-    internal Task<V1Alpha1LabNode?> NodeNowAsync(string name) => Lab.Api.GetAsync<V1Alpha1LabNode>(new ObjectKey(Name, name), CancellationToken.None);
+    internal Task<V1Alpha1LabNode?> NodeNowAsync(string name) => NowAsync<V1Alpha1LabNode>(new ObjectKey(Name, name));
 
-    internal Task<V1Alpha1LabImage?> ImageNowAsync(string name) => Lab.Api.GetAsync<V1Alpha1LabImage>(new ObjectKey(Name, name), CancellationToken.None);
+    internal Task<V1Alpha1LabImage?> ImageNowAsync(string name) => NowAsync<V1Alpha1LabImage>(new ObjectKey(Name, name));
 
-    internal Task<V1Pod?> PodNowAsync(string node) => Lab.Api.GetAsync<V1Pod>(new ObjectKey(Name, "labnode-" + node), CancellationToken.None);
+    internal Task<V1Pod?> PodNowAsync(string node) => NowAsync<V1Pod>(new ObjectKey(Name, "labnode-" + node));
 
-    internal Task<V1PersistentVolumeClaim?> ClaimNowAsync(string node) =>
-        Lab.Api.GetAsync<V1PersistentVolumeClaim>(new ObjectKey(Name, "labnode-" + node), CancellationToken.None);
+    internal Task<V1PersistentVolumeClaim?> ClaimNowAsync(string node) => NowAsync<V1PersistentVolumeClaim>(new ObjectKey(Name, "labnode-" + node));
+
+    /// <summary>An object as it is now; null when it is not there. An API server that a test has struck is waited for.</summary>
+    private static Task<T?> NowAsync<T>(ObjectKey key)
+        where T : class, k8s.IKubernetesObject<V1ObjectMeta> =>
+        Eventually.SeesAsync($"the API server tells of {key}", () => Lab.Api.GetAsync<T>(key, CancellationToken.None), _ => true);
 
     internal Task<V1Alpha1LabNode> PatchNodeAsync(string name, string patch) =>
         Lab.Api.PatchAsync<V1Alpha1LabNode>(new ObjectKey(Name, name), JsonNode.Parse(patch)!.AsObject(), CancellationToken.None);
