@@ -29,7 +29,7 @@ public sealed class OutageTests(Space space, ITestOutputHelper output) : Scenari
         Guest[] guests = await Task.WhenAll(names.Select(n => Space.RunningGuestAsync(n)));
         Following[] writing = await Task.WhenAll(guests.Select(g => g.CountAsync("records", 100, _ => { })));
         await CrashAsync("crashed");
-        string[] before = await Task.WhenAll(names.Select(IdentityAsync));
+        (string Version, string Identity)[] before = await Task.WhenAll(names.Select(IdentityAsync));
         string host = await HostAsync();
         long[] written = await Task.WhenAll(guests.Select(g => g.CheckAsync("records")));
         double[] uptime = await Task.WhenAll(guests.Select(UptimeAsync));
@@ -62,8 +62,13 @@ public sealed class OutageTests(Space space, ITestOutputHelper output) : Scenari
         bool heard = await HostAsync() == host;
         foreach ((string name, int i) in names.Select((n, i) => (n, i)))
         {
-            string now = await IdentityAsync(name);
-            (heard ? now : Unversioned(now)).ShouldBe(heard ? before[i] : Unversioned(before[i]), "its pod, container and process are the ones it had, and its status was right all the time");
+            (string version, string identity) = await IdentityAsync(name);
+            identity.ShouldBe(before[i].Identity, "its pod, container and process are the ones it had");
+            if (heard)
+            {
+                version.ShouldBe(before[i].Version, "its status was right all the time");
+            }
+
             (await guests[i].BootAsync()).ShouldBe(1);
             double up = await UptimeAsync(guests[i]) - uptime[i];
             long more = await guests[i].CheckAsync("records") - written[i];
@@ -98,17 +103,15 @@ public sealed class OutageTests(Space space, ITestOutputHelper output) : Scenari
         node.Status!.Restarts!.Consecutive.ShouldBe(1);
     }
 
-    /// <summary>What must stay the same: the LabNode's version, its pod, container and QEMU.</summary>
-    private async Task<string> IdentityAsync(string name)
+    /// <summary>What must stay the same: the LabNode's version, and its pod, container and QEMU.</summary>
+    private async Task<(string Version, string Identity)> IdentityAsync(string name)
     {
         V1Alpha1LabNode node = (await Space.NodeNowAsync(name))!;
         V1Pod pod = (await Space.PodNowAsync(name))!;
         V1ContainerStatus container = pod.Status.ContainerStatuses.Single();
         Outcome qemu = await Shell.RunAsync(Lab.InNode("pgrep", "-f", $"^qemu-system.*node_{node.Status!.Disk!.Id}.qcow2"));
-        return $"version {node.Metadata.ResourceVersion} phase {node.Status.Phase} pod {pod.Metadata.Uid} {container.ContainerID} restarts {container.RestartCount} qemu {qemu.Output.Trim()}";
+        return (node.Metadata.ResourceVersion, $"phase {node.Status.Phase} pod {pod.Metadata.Uid} {container.ContainerID} restarts {container.RestartCount} qemu {qemu.Output.Trim()}");
     }
-
-    private static string Unversioned(string identity) => identity[identity.IndexOf("phase", StringComparison.Ordinal)..];
 
     /// <summary>Whether the guests' node is ready, and since when.</summary>
     private static Task<string> HostAsync() => Lab.KubectlOkAsync("get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")]['status', 'lastTransitionTime']}");

@@ -12,11 +12,10 @@ internal static class NodeScripts
     /// <summary>Lets the container have little more memory than it takes now, of what can't be written back. The kernel refuses while more than that is being written.</summary>
     public const string Starve = """
         group=/sys/fs/cgroup/memory$(awk -F: '$2 == "memory" {print $3}' /proc/$pid/cgroup)
-        for try in {1..50}; do
+        for _ in {1..50}; do
           echo $(($(awk '/^total_rss |^total_mapped_file / {n += $2} END {print n}' $group/memory.stat) + (12 << 20))) > $group/memory.limit_in_bytes && break
-          read -rt 0.1 <> <(:)
+          read -rt 0.1 <> <(:)   # fails, and the loop with it if it was the last
         done
-        ((try < 50))
         """;
 
     /// <summary>Takes all room of the claim.</summary>

@@ -95,11 +95,6 @@ public sealed class Space : IAsyncLifetime
 
     internal Task<V1PersistentVolumeClaim?> ClaimNowAsync(string node) => NowAsync<V1PersistentVolumeClaim>(new ObjectKey(Name, "labnode-" + node));
 
-    /// <summary>An object as it is now; null when it is not there. An API server that a test has struck is waited for.</summary>
-    private static Task<T?> NowAsync<T>(ObjectKey key)
-        where T : class, k8s.IKubernetesObject<V1ObjectMeta> =>
-        Eventually.SeesAsync($"the API server tells of {key}", () => Lab.Api.GetAsync<T>(key, CancellationToken.None), _ => true);
-
     internal Task<V1Alpha1LabNode> PatchNodeAsync(string name, string patch) =>
         Lab.Api.PatchAsync<V1Alpha1LabNode>(new ObjectKey(Name, name), JsonNode.Parse(patch)!.AsObject(), CancellationToken.None);
 
@@ -184,6 +179,11 @@ public sealed class Space : IAsyncLifetime
     internal static V1Condition? Condition(V1Alpha1LabNode node, string type) => node.Status?.Conditions?.FirstOrDefault(c => c.Type == type);
 
     internal static V1Condition? Condition(V1Alpha1LabImage image, string type) => image.Status?.Conditions?.FirstOrDefault(c => c.Type == type);
+
+    /// <summary>An object as it is now; null when it is not there. An API server that a test has struck is waited for.</summary>
+    private static Task<T?> NowAsync<T>(ObjectKey key)
+        where T : class, k8s.IKubernetesObject<V1ObjectMeta> =>
+        Eventually.SeesAsync($"the API server tells of {key}", () => Lab.Api.GetAsync<T>(key, CancellationToken.None), _ => true);
 
     private static string Describe(V1Alpha1LabNode? node) => node is null ? "no such LabNode"
         : $"phase {node.Status?.Phase}, pod {node.Status?.Pod?.Uid}, ends {string.Join(',', node.Status?.Terminations?.Select(t => t.Reason) ?? [])}, {Describe(node.Status?.Conditions)}";
