@@ -18,6 +18,9 @@ public sealed record AdoptConfig
     /// <summary>Absolute path of the base image, on the image's claim, mounted read-only.</summary>
     public required string BackingPath { get; init; }
 
+    /// <summary>As <see cref="RunnerConfig.BackingFileBytes"/>.</summary>
+    public long? BackingFileBytes { get; init; }
+
     /// <summary>SHA-256 of the base image, 64 hexadecimal digits.</summary>
     public required string BackingSha256 { get; init; }
 

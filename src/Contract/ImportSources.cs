@@ -18,3 +18,8 @@ public sealed record OciSource(string Reference)
 /// <param name="Root">Absolute path of the mount; nothing outside of it is read.</param>
 /// <param name="Path">The file's path within it.</param>
 public sealed record FileSource(string Root, string Path);
+
+/// <summary>A file of a container image, which is mounted read-only.</summary>
+/// <param name="Root">Absolute path of the mount; nothing outside of it is read.</param>
+/// <param name="Path">The file's path within it; null where the image has one file in <c>/disk</c>, which is found.</param>
+public sealed record MountedSource(string Root, string? Path);

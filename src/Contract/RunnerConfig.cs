@@ -47,8 +47,14 @@ public sealed record RunnerConfig
     /// </summary>
     public string ResetRevision { get; set; } = "";
 
-    /// <summary>Absolute path of the base image, on the image's claim, mounted read-only.</summary>
+    /// <summary>Absolute path of the base image, on the image's claim or in a container image, mounted read-only.</summary>
     public required string BackingPath { get; init; }
+
+    /// <summary>
+    /// Size in bytes that the base image's file must have where a container image holds it, which has no <see cref="ContractNames.ImageReportFile"/>; its digest vouches for
+    /// the rest. Null where an import wrote that.
+    /// </summary>
+    public long? BackingFileBytes { get; init; }
 
     /// <summary>Absolute path of the image that the base is to be copied from, when it is not there yet; null where it is not to be made here.</summary>
     public string? BackingCopyFrom { get; init; }
@@ -118,7 +124,7 @@ public sealed record ImportConfig
     /// <summary>Namespace and name of the LabImage, <c>namespace/name</c>; shown in messages only.</summary>
     public required string Image { get; init; }
 
-    /// <summary>The http or https address of the file. At most one of this, <see cref="Oci"/> and <see cref="File"/> is set; none for an upload: the runner then waits for the bytes (<see cref="ContractNames.UploadPort"/>).</summary>
+    /// <summary>The http or https address of the file. At most one of this, <see cref="Oci"/>, <see cref="File"/> and <see cref="Mounted"/> is set; none for an upload: the runner then waits for the bytes (<see cref="ContractNames.UploadPort"/>).</summary>
     public string? Url { get; init; }
 
     /// <summary>An image in a registry.</summary>
@@ -126,6 +132,9 @@ public sealed record ImportConfig
 
     /// <summary>A file on another claim.</summary>
     public FileSource? File { get; init; }
+
+    /// <summary>A file of a container image that is mounted: it is judged where it is, and stays there.</summary>
+    public MountedSource? Mounted { get; init; }
 
     /// <summary>The SHA-256 that the bytes must have as they are delivered, 64 hexadecimal digits.</summary>
     public required string Sha256 { get; init; }
@@ -136,8 +145,8 @@ public sealed record ImportConfig
     /// <summary>What the image's claim was asked to hold, in bytes: nothing that an import writes may exceed it, whatever the volume would take. Null for no bound but the volume's.</summary>
     public long? ClaimBytes { get; init; }
 
-    /// <summary>Absolute path that the verified image gets; its folder is on the image's claim.</summary>
-    public required string TargetPath { get; init; }
+    /// <summary>Absolute path that the verified image gets; its folder is on the image's claim. Of no matter with <see cref="Mounted"/>.</summary>
+    public string TargetPath { get; set; } = $"{ContractNames.ImportDirectory}/{ContractNames.ImageFile}";
 
     /// <summary>The largest virtual size accepted, in bytes.</summary>
     public required long MaxVirtualSizeBytes { get; init; }

@@ -197,6 +197,9 @@ public sealed record ImageReport(string Sha256, string Format, long VirtualSizeB
 {
     /// <summary>What was delivered: qcow2, raw, vmdk, vdi or vhdx, followed by .gz, .xz or .zst when it was compressed. Null from earlier versions: qcow2.</summary>
     public string? SourceFormat { get; init; }
+
+    /// <summary>The file within the container image that holds it, such as disk/debian.qcow2; null where it is on a claim.</summary>
+    public string? Path { get; init; }
 }
 
 /// <summary>

@@ -47,6 +47,9 @@ public static class Annotations
     /// <summary>On a LabNode's claim: name of the claim that holds its base image. That claim is kept as long as a disk names it.</summary>
     public const string BackingClaim = Api.Group + "/backing-claim";
 
+    /// <summary>On a LabNode's claim: the container image that holds its base image, where no claim does; a <see cref="LabImageVolume"/> as JSON.</summary>
+    public const string BackingVolume = Api.Group + "/backing-volume";
+
     /// <summary>On a LabNode's claim: SHA-256 of the base image.</summary>
     public const string BackingSha256 = Api.Group + "/backing-sha256";
 

@@ -73,6 +73,29 @@ public static class RunnerPods
         },
     };
 
+    /// <summary>Shows a pod a base image, read-only; what it is pulled with, where it is a container image, becomes one of the pod's pull secrets.</summary>
+    /// <param name="pod">The pod, with the runner as its first container.</param>
+    /// <param name="name">Name of the volume.</param>
+    /// <param name="folder">The folder that it is in, there.</param>
+    /// <param name="claim">The claim that holds it; null where a container image does.</param>
+    /// <param name="volume">The container image that holds it; null where a claim does.</param>
+    public static void MountImage(V1PodSpec pod, string name, string folder, string? claim, LabImageVolume? volume)
+    {
+        pod.Containers[0].VolumeMounts.Add(new V1VolumeMount { Name = name, MountPath = folder, ReadOnlyProperty = true });
+        if (volume is null)
+        {
+            pod.Volumes.Add(ClaimVolume(name, claim!, readOnly: true));
+            return;
+        }
+
+        // What a digest names never changes: once a node has it, no registry is asked.
+        pod.Volumes.Add(new V1Volume { Name = name, Image = new V1ImageVolumeSource { Reference = volume.Reference, PullPolicy = "IfNotPresent" } });
+        if (volume.PullSecret is { } secret && pod.ImagePullSecrets?.Any(each => each.Name == secret) != true)
+        {
+            pod.ImagePullSecrets = [.. pod.ImagePullSecrets ?? [], new V1LocalObjectReference { Name = secret }];
+        }
+    }
+
     /// <summary>A volume from a claim.</summary>
     public static V1Volume ClaimVolume(string name, string claim, bool readOnly) => new()
     {

@@ -36,10 +36,12 @@ public sealed class LabImageSpec
 
     /// <summary>
     /// How disks that are made from now on come by the image. Shared: all read the one copy on the image's claim. Copy: each first copies it onto its own claim,
-    /// and needs the image no more; that takes room and time, and lets the LabNode run wherever its own claim can go. Disks that are there keep what they have.
+    /// and needs the image no more; that takes room and time, and lets the LabNode run wherever its own claim can go. ImageVolume: nothing is imported; each pod
+    /// mounts the container image of spec.source.oci, which must be named by its digest and have a qcow2 file. It takes a cluster with image volumes
+    /// (Kubernetes 1.35 or later, containerd 2.1 or CRI-O 1.31). Disks that are there keep what they have.
     /// </summary>
     [Default(Deliveries.Shared)]
-    [AllowedValues(Deliveries.Shared, Deliveries.Copy)]
+    [AllowedValues(Deliveries.Shared, Deliveries.Copy, Deliveries.ImageVolume)]
     public string Delivery { get; set; } = Deliveries.Shared;
 
     /// <summary>The claim that holds the image.</summary>
@@ -141,13 +143,16 @@ public sealed class LabImageStatus
     /// <summary>How far the import is, such as 40%; then Converting and Verifying.</summary>
     public string? Progress { get; set; }
 
-    /// <summary>Name of the claim that holds the image.</summary>
+    /// <summary>Name of the claim that holds the image; absent where a container image does.</summary>
     public string? Claim { get; set; }
+
+    /// <summary>The container image that holds the image (delivery ImageVolume); absent where a claim does.</summary>
+    public LabImageVolume? Volume { get; set; }
 
     /// <summary>The verified digest, sha256:&lt;64 hexadecimal digits&gt;.</summary>
     public string? Digest { get; set; }
 
-    /// <summary>The image's format on its claim; always qcow2.</summary>
+    /// <summary>The image's format where LabNodes read it; always qcow2.</summary>
     public string? Format { get; set; }
 
     /// <summary>What was delivered: qcow2, raw, vmdk, vdi or vhdx, followed by .gz, .xz or .zst when it was compressed.</summary>
@@ -169,10 +174,29 @@ public sealed class LabImageStatus
     public LabImageFailure? LastFailure { get; set; }
 }
 
+/// <summary>A base image's file in a container image, which pods mount as a volume.</summary>
+public sealed record LabImageVolume
+{
+    /// <summary>Registry, repository and digest of the container image.</summary>
+    public string Reference { get; set; } = "";
+
+    /// <summary>The file within it, such as disk/debian.qcow2.</summary>
+    public string Path { get; set; } = "";
+
+    /// <summary>Name of the Secret in this namespace that it is pulled with; absent for none.</summary>
+    public string? PullSecret { get; set; }
+
+    /// <summary>The file's size in bytes, as it was verified: a file of another size is refused.</summary>
+    public long FileSizeBytes { get; set; }
+}
+
 /// <summary>How the one copy of an image reaches the LabNodes that are based on it.</summary>
 public sealed class LabImageDelivery
 {
-    /// <summary>Shared: LabNodes on all nodes of the cluster read it. OneNode: those on the node that has its volume. Copy: each disk that is made has its own.</summary>
+    /// <summary>
+    /// Shared: LabNodes on all nodes of the cluster read it. OneNode: those on the node that has its volume. Copy: each disk that is made has its own.
+    /// ImageVolume: the cluster's nodes pull it as a container image.
+    /// </summary>
     public string? Mode { get; set; }
 
     /// <summary>Why it is so.</summary>

@@ -294,8 +294,11 @@ public sealed class LabNodeBacking
     /// <summary>Name of the LabImage.</summary>
     public string? Image { get; set; }
 
-    /// <summary>Name of the claim that holds it.</summary>
+    /// <summary>Name of the claim that holds it; absent where a container image does.</summary>
     public string? Claim { get; set; }
+
+    /// <summary>The container image that holds it (delivery ImageVolume); absent where a claim does.</summary>
+    public LabImageVolume? Volume { get; set; }
 
     /// <summary>True when the disk has a copy of its own, beside it on its claim (delivery Copy); absent otherwise.</summary>
     public bool? Copy { get; set; }

@@ -8,6 +8,9 @@ public static class Deliveries
 
     /// <summary>Each disk has a copy of its own, beside it on its claim.</summary>
     public const string Copy = "Copy";
+
+    /// <summary>The file stays in the container image that it comes in: every pod that needs it mounts that, and no claim holds it.</summary>
+    public const string ImageVolume = "ImageVolume";
 }
 
 /// <summary>Values of <c>spec.powerState</c>.</summary>

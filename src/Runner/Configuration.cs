@@ -45,7 +45,8 @@ internal static class Configuration
         Check(isUrl, "url", isUrl ? "" : "what is given", "an absolute http or https address");
         Check(config.Oci is null || OciReference.Parse(config.Oci.Reference) is not null, "oci.reference", config.Oci?.Reference, "registry/repository:tag or registry/repository@sha256:digest");
         CheckFile(config.File);
-        Check(new object?[] { config.Url, config.Oci, config.File }.Count(source => source is not null) <= 1, "url, oci, file", "more than one", "one at most");
+        Check(config.Mounted is not { } mounted || (IsPath(mounted.Root) && (mounted.Path is null || IsPath("/" + mounted.Path))), "mounted.path", config.Mounted?.Path, "a path without .. within the container image");
+        Check(new object?[] { config.Url, config.Oci, config.File, config.Mounted }.Count(source => source is not null) <= 1, "url, oci, file, mounted", "more than one", "one at most");
         Check(IsDigest(config.Sha256), "sha256", config.Sha256, "64 hexadecimal digits");
         Check(IsPath(config.TargetPath), "targetPath", config.TargetPath, "an absolute path");
         Check(config.ClaimBytes is null or > 0, "claimBytes", $"{config.ClaimBytes}", "more than 0");

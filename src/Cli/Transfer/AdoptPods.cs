@@ -49,9 +49,8 @@ internal static class AdoptPods
         pod.Spec.ActiveDeadlineSeconds = DeadlineSeconds;
         V1Container container = pod.Spec.Containers[0];
         container.VolumeMounts.Add(new V1VolumeMount { Name = "disk", MountPath = ContractNames.OverlayDirectory });
-        container.VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = ImageDirectory(backing), ReadOnlyProperty = true });
         pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("disk", DiskClaims.NameOf(node), readOnly: false));
-        pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("image", backing.Claim!, readOnly: true));
+        RunnerPods.MountImage(pod.Spec, "image", ImageDirectory(backing), backing.Claim, backing.Volume);
         if (source is not null)
         {
             // The volume is read-only, not its mount alone: else the kubelet would give all files in it to the pod's group.
@@ -63,7 +62,7 @@ internal static class AdoptPods
     }
 
     /// <summary>The base image's path in the pod, as it is in the pod of a guest.</summary>
-    internal static string BackingPath(LabNodeBacking backing) => $"{ImageDirectory(backing)}/{ContractNames.ImageFile}";
+    internal static string BackingPath(LabNodeBacking backing) => $"{ImageDirectory(backing)}/{DiskBase.FileOf(backing.Volume)}";
 
     private static string ImageDirectory(LabNodeBacking backing) => DiskBase.FolderOf(backing.Image!, backing.Digest!["sha256:".Length..], backing.Copy == true);
 }

@@ -36,7 +36,7 @@ internal sealed record DiskShipment(
 internal sealed class DiskMover(Cluster cluster, RunnerSettings settings, TimeSpan patience, TimeProvider clock)
 {
     /// <summary>What a base is to its disks, as a LabImage that is ready tells it.</summary>
-    internal static LabNodeBacking BackingOf(V1Alpha1LabImage image) => new() { Image = image.Metadata.Name, Claim = image.Status!.Claim, Digest = image.Status.Digest };
+    internal static LabNodeBacking BackingOf(V1Alpha1LabImage image) => new() { Image = image.Metadata.Name, Claim = image.Status!.Claim, Volume = image.Status.Volume, Digest = image.Status.Digest };
 
     /// <summary>Brings it.</summary>
     /// <param name="disk">The disk.</param>
@@ -57,6 +57,7 @@ internal sealed class DiskMover(Cluster cluster, RunnerSettings settings, TimeSp
             DiskId = disk.DiskId,
             OverlayPath = $"{ContractNames.OverlayDirectory}/node_{disk.DiskId}.qcow2",
             BackingPath = AdoptPods.BackingPath(backing),
+            BackingFileBytes = backing.Volume?.FileSizeBytes,
             BackingSha256 = backing.Digest!["sha256:".Length..],
             File = disk.Source is { } source ? new FileSource(ContractNames.SourceDirectory, source.Path) : null,
             Sha256 = sha256,

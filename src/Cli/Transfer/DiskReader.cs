@@ -117,8 +117,7 @@ internal sealed class DiskReader : IAsyncDisposable
         pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("disk", DiskClaims.NameOf(node), readOnly: false));
         if (backing.Copy != true)
         {
-            container.VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = $"{ContractNames.ImageDirectory}/{backing.Image}", ReadOnlyProperty = true });
-            pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("image", backing.Claim!, readOnly: true));
+            RunnerPods.MountImage(pod.Spec, "image", $"{ContractNames.ImageDirectory}/{backing.Image}", backing.Claim, backing.Volume);
         }
 
         return pod;

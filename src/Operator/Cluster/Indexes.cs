@@ -35,9 +35,9 @@ public static class Indexes
     public static IEnumerable<string> ImageOf(V1Alpha1LabNode node) => ((string?[])[node.Spec.Image, node.Spec.Cdrom?.Image])
         .OfType<string>().Distinct().Select(image => new ObjectKey(node.Metadata.NamespaceProperty, image).ToString());
 
-    /// <summary>The claim that holds the base image of a claim's present disk; null for any other claim.</summary>
+    /// <summary>The claim that holds the base image of a claim's present disk; null for any other claim, and where a container image does.</summary>
     public static ObjectKey? BackingOf(V1PersistentVolumeClaim claim) =>
-        DiskBases.Present(claim) is { } present ? new ObjectKey(claim.Metadata.NamespaceProperty, present.Claim) : null;
+        DiskBases.Present(claim)?.Claim is { } holder ? new ObjectKey(claim.Metadata.NamespaceProperty, holder) : null;
 
     /// <summary>The claims that hold base images of a claim's disks, kept ones included.</summary>
     public static IEnumerable<ObjectKey> BackingsOf(V1PersistentVolumeClaim claim) =>

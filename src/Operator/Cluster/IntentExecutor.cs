@@ -106,7 +106,7 @@ public sealed class IntentExecutor(KubeApi api, EvictionGuards guards, ILogger<I
         Intent.CreateClaim create => $"create claim {create.Claim.Metadata.Name}",
         Intent.CreatePod create => $"create pod {create.Pod.Metadata.Name}",
         Intent.WishOfPod wish => $"write {string.Join(", ", wish.Annotations.Select(a => $"{a.Key}={a.Value}"))} on pod {wish.Key.Name} (uid {wish.Uid})",
-        Intent.NoteOnClaim note => $"note on claim {note.Key.Name} (uid {note.Uid}) what its disks stand on: {note.Annotations[Annotations.BackingClaim]}, {note.Annotations[Annotations.OtherBases] ?? "nothing else"}",
+        Intent.NoteOnClaim note => $"note on claim {note.Key.Name} (uid {note.Uid}) what its disks stand on: {note.Annotations[Annotations.BackingClaim] ?? note.Annotations[Annotations.BackingVolume]}, {note.Annotations[Annotations.OtherBases] ?? "nothing else"}",
         Intent.GrowClaim grow => $"grow claim {grow.Key.Name} (uid {grow.Uid}) to {Quantities.Format(grow.Bytes)}",
         Intent.DeletePod delete => $"delete pod {delete.Key.Name} (uid {delete.Uid})",
         Intent.DeleteClaim delete => $"delete claim {delete.Key.Name} (uid {delete.Uid})",

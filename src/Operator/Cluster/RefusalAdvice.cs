@@ -18,6 +18,12 @@ public static partial class RefusalAdvice
 
     private static string Advice(string words, string? memoryField, string? cpuField, string sizeField)
     {
+        if (words.Contains("must specify a volume type", StringComparison.Ordinal))
+        {
+            // A server that does not know a kind of volume drops its fields, and sees a volume without a kind.
+            return "This cluster has no image volumes: Kubernetes has them from 1.35 on (from 1.31 with the feature gate ImageVolume). Set spec.delivery of the LabImage to Shared or Copy.";
+        }
+
         if (Quota().Match(words) is { Success: true } quota)
         {
             string[] fields = [.. new[] { (words.Contains("memory=", StringComparison.Ordinal), memoryField), (words.Contains("cpu=", StringComparison.Ordinal), cpuField), (words.Contains("storage=", StringComparison.Ordinal), sizeField) }

@@ -30,7 +30,7 @@ public static class ImageObjects
 
     /// <summary>What an import is told, in short: a changed source or claim is a new try.</summary>
     public static string ImportHash(V1Alpha1LabImage image) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(
-        $"{image.Spec.Sha256}\n{image.Spec.Storage.Size}\n{image.Spec.Storage.StorageClassName}\n{image.Spec.Storage.AccessMode}\n{image.Spec.Compress}\n{ImageSources.Told(image.Spec.Source)}")))[..16];
+        $"{image.Spec.Sha256}\n{image.Spec.Storage.Size}\n{image.Spec.Storage.StorageClassName}\n{image.Spec.Storage.AccessMode}\n{image.Spec.Compress}\n{ImageSources.Told(image.Spec.Source)}{(ImageSources.IsMounted(image.Spec) ? "\nmounted" : "")}")))[..16];
 
     /// <summary>What makes a try a new one: what the import is told, and the runner that carries it out.</summary>
     public static string TryKey(string importHash, string runnerImage) => $"{importHash}@{runnerImage}";
@@ -60,16 +60,17 @@ public static class ImageObjects
     /// <summary>The pod that imports the spec's revision.</summary>
     public static V1Pod Pod(V1Alpha1LabImage image, OperatorOptions options)
     {
+        bool mounted = ImageSources.IsMounted(image.Spec);
         var config = new ImportConfig
         {
             Image = $"{image.Metadata.NamespaceProperty}/{image.Metadata.Name}",
             Url = image.Spec.Source.Url,
-            Oci = ImageSources.Oci(image.Spec.Source),
+            Oci = mounted ? null : ImageSources.Oci(image.Spec.Source),
             File = ImageSources.File(image.Spec.Source),
+            Mounted = ImageSources.Mounted(image.Spec),
             Sha256 = image.Spec.Sha256,
             Compress = image.Spec.Compress,
             ClaimBytes = Quantities.TryParse(image.Spec.Storage.Size, out long size) ? size : null,
-            TargetPath = $"{ContractNames.ImportDirectory}/{ContractNames.ImageFile}",
             MaxVirtualSizeBytes = options.MaxImageVirtualSizeBytes,
         };
         var resources = new V1ResourceRequirements
@@ -86,9 +87,13 @@ public static class ImageObjects
             Annotations = new Dictionary<string, string> { [Annotations.ImportHash] = ImportHash(image) },
             OwnerReferences = [NodeObjects.OwnerOf(image)],
         };
-        pod.Spec.Containers[0].VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = ContractNames.ImportDirectory });
-        pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("image", Key(image).Name, readOnly: false));
-        ImageSources.Equip(pod.Spec, image.Spec.Source);
+        if (!mounted)
+        {
+            pod.Spec.Containers[0].VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = ContractNames.ImportDirectory });
+            pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("image", Key(image).Name, readOnly: false));
+        }
+
+        ImageSources.Equip(pod.Spec, image.Spec);
         return pod;
     }
 

@@ -66,7 +66,7 @@ public static class ImagePlanner
 
         private V1Pod? Pod => _seen.Pods.FirstOrDefault(p => p.Metadata.Name == _name);
 
-        private bool IsReady => _before.Digest == "sha256:" + _seen.Image.Spec.Sha256 && _before.Claim == _name && Claim is { Metadata.DeletionTimestamp: null };
+        private bool IsMounted => ImageSources.IsMounted(_seen.Image.Spec);
 
         public void Delete()
         {
@@ -104,7 +104,7 @@ public static class ImagePlanner
                     ? $"metadata.name has {_seen.Image.Metadata.Name.Length} characters; a LabImage's name has at most {NodeObjects.MaxNameLength}. Create it under a shorter name."
                 : spec.Sha256.Length != 64 || spec.Sha256.Any(c => !char.IsAsciiHexDigitLower(c))
                     ? $"spec.sha256 is \"{spec.Sha256}\"; give the 64 lower-case hexadecimal digits that sha256sum prints."
-                : ImageSources.Wrong(spec.Source) is { } source ? source
+                : ImageSources.Wrong(spec) is { } source ? source
                 : !Quantities.TryParse(spec.Storage.Size, out long size) || size < Quantities.MiB
                     ? $"spec.storage.size is \"{spec.Storage.Size}\"; give a quantity of at least 1Mi, such as 10Gi."
                 : null;
@@ -127,12 +127,12 @@ public static class ImagePlanner
             }
 
             _status.Delivery = ImageSources.Delivery(_seen.Image.Spec);
-            if (IsReadyNow())
+            if (IsReady(_status))
             {
                 _status.Phase = ImagePhases.Ready;
                 _status.Progress = null;
                 _status.LastFailure = null;
-                Ready(true, "Verified", $"sha256 matches; {_status.Format}, virtual size {Quantities.Format(_status.VirtualSizeBytes ?? 0)}, on claim {_status.Claim}.");
+                Ready(true, "Verified", $"sha256 matches; {_status.Format}, virtual size {Quantities.Format(_status.VirtualSizeBytes ?? 0)}, {(_status.Volume is { } volume ? $"{volume.Path} in {volume.Reference}" : $"on claim {_status.Claim}")}.");
                 return;
             }
 
@@ -162,9 +162,10 @@ public static class ImagePlanner
             return new Plan<LabImageStatus>(_status, [.. _intents], _again, _released);
         }
 
-        private bool IsReadyNow() => _status.Digest == "sha256:" + _seen.Image.Spec.Sha256 && _status.Claim == _name && Claim is { Metadata.DeletionTimestamp: null };
+        private bool IsReady(LabImageStatus status) => status.Digest == "sha256:" + _seen.Image.Spec.Sha256
+            && (IsMounted ? ImageSources.IsVolume(_seen.Image.Spec, status.Volume) : status.Claim == _name && Claim is { Metadata.DeletionTimestamp: null });
 
-        /// <summary>Older revisions that no disk is based on are of no use once the present one is ready.</summary>
+        /// <summary>Older revisions that no disk is based on are of no use once the present one is ready; nor is any claim of an image that is mounted.</summary>
         private void ForgetUnusedRevisions()
         {
             foreach (V1Pod pod in _seen.Pods.Where(p => p.Metadata.Name != _name))
@@ -172,12 +173,12 @@ public static class ImagePlanner
                 DeletePod(pod);
             }
 
-            if (!IsReady)
+            if (!IsReady(_before))
             {
                 return;
             }
 
-            foreach (V1PersistentVolumeClaim claim in _seen.Claims.Where(c => c.Metadata.Name != _name && !_seen.Users.ContainsKey(c.Metadata.Name)))
+            foreach (V1PersistentVolumeClaim claim in _seen.Claims.Where(c => (IsMounted || c.Metadata.Name != _name) && !_seen.Users.ContainsKey(c.Metadata.Name)))
             {
                 DeleteClaim(claim);
             }
@@ -193,9 +194,18 @@ public static class ImagePlanner
             }
 
             TerminationReport? report = NodeEnds.ParseReport(NodeEnds.RunnerStatus(pod)?.State?.Terminated?.Message);
+            string? told = null;
+            _ = pod.Metadata.Annotations?.TryGetValue(Annotations.ImportHash, out told);
             if (report is { Reason: TerminationReasons.Imported, Image: { } image } && image.Sha256 == _seen.Image.Spec.Sha256)
             {
-                _status.Claim = _name;
+                if ((IsMounted || image.Path is not null) && told != ImageObjects.ImportHash(_seen.Image))
+                {
+                    // It looked at another container image, or brought the bytes to a claim; what is asked for now is looked at next.
+                    return true;
+                }
+
+                _status.Claim = image.Path is null ? _name : null;
+                _status.Volume = image.Path is { } path ? ImageSources.Volume(_seen.Image.Spec, path, image.FileSizeBytes) : null;
                 _status.Digest = "sha256:" + image.Sha256;
                 _status.Format = image.Format;
                 _status.SourceFormat = image.SourceFormat;
@@ -206,8 +216,6 @@ public static class ImagePlanner
             }
 
             string reason = end.Reason!;
-            string? told = null;
-            _ = pod.Metadata.Annotations?.TryGetValue(Annotations.ImportHash, out told);
             string hash = ImageObjects.TryKey(told ?? "", pod.Spec.Containers[0].Image);
             int failed = _status.LastFailure?.ImportHash == hash ? _status.LastFailure.Consecutive + 1 : 1;
             _status.LastFailure = new LabImageFailure
@@ -263,7 +271,11 @@ public static class ImagePlanner
         {
             _status.Phase = ImagePhases.Importing;
             _status.Progress = null;
-            if (Claim is { } claim)
+            if (IsMounted)
+            {
+                // No claim: the container image holds it.
+            }
+            else if (Claim is { } claim)
             {
                 if (claim.Metadata.DeletionTimestamp is not null)
                 {
@@ -301,8 +313,8 @@ public static class ImagePlanner
                 return;
             }
 
-            Ready(false, "Importing", $"{ImageSources.Shown(Source)} is being imported.");
-            if (_seen.StorageClassKnown || Claim is not null)
+            Ready(false, "Importing", BeingImported());
+            if (IsMounted || _seen.StorageClassKnown || Claim is not null)
             {
                 _intents.Add(new Intent.CreatePod(ImageObjects.Pod(_seen.Image, _options)));
             }
@@ -351,12 +363,14 @@ public static class ImagePlanner
                 }
                 else
                 {
-                    Ready(false, "Importing", $"{ImageSources.Shown(Source)} is being imported.");
+                    Ready(false, "Importing", BeingImported());
                 }
 
                 _status.Progress = Progress(_seen.Runner) ?? _status.Progress;
             }
         }
+
+        private string BeingImported() => $"{ImageSources.Shown(Source)} is being {(IsMounted ? "pulled and verified" : "imported")}.";
 
         /// <summary>In steps of a tenth: progress that people can follow, and at most a dozen writes.</summary>
         private static string? Progress(RunnerState? runner) => runner switch

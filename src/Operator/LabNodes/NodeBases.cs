@@ -28,13 +28,13 @@ internal static class NodeBases
 
         // What was noted for this very wipe stays: the disk may be made by now, and nobody has heard of it.
         string wish = draft.Seen.Node.Spec.Disk.Revision!;
-        if (others.FirstOrDefault(other => other.For == wish && draft.Seen.HasClaim(other.Claim)) is { } noted)
+        if (others.FirstOrDefault(other => other.For == wish && draft.Seen.Has(other)) is { } noted)
         {
             return noted;
         }
 
         DiskBase? fresh = draft.Seen.Image is { } image ? DiskBase.Of(image) : present.Image == draft.Seen.Node.Spec.Image ? present : null;
-        return fresh is not null && draft.Seen.HasClaim(fresh.Claim) ? fresh with { For = wish } : null;
+        return fresh is not null && draft.Seen.Has(fresh) ? fresh with { For = wish } : null;
     }
 
     /// <summary>The kept disk that a wipe brings back; null when it makes a fresh one, or none is due.</summary>

@@ -467,8 +467,7 @@ internal sealed partial class NodeDraft
 
     private bool IsNodesClaim(V1PersistentVolumeClaim claim) =>
         claim.Metadata.Labels is { } labels && labels.TryGetValue(Labels.Node, out string? node) && node == Seen.Node.Metadata.Name
-        && claim.Metadata.Annotations is { } notes && notes.ContainsKey(Annotations.DiskId) && notes.ContainsKey(Annotations.BackingImage)
-        && notes.ContainsKey(Annotations.BackingClaim) && notes.ContainsKey(Annotations.BackingSha256);
+        && claim.Metadata.Annotations is { } notes && notes.ContainsKey(Annotations.DiskId) && DiskBases.Present(claim) is not null;
 
     // Through JSON: the observation is shared with the cache and must stay as it is.
     private static LabNodeStatus Copy(LabNodeStatus status) => JsonSerializer.Deserialize<LabNodeStatus>(JsonSerializer.Serialize(status))!;

@@ -64,8 +64,8 @@ public static class NodeMedia
     /// <param name="pod">The pod, with the runner as its first container.</param>
     /// <param name="spec">What the LabNode says.</param>
     /// <param name="seeded">Whether cloud-init is told something.</param>
-    /// <param name="cdromClaim">The claim of the CD's image; null for none.</param>
-    public static void Mount(V1Pod pod, LabNodeSpec spec, bool seeded, string? cdromClaim)
+    /// <param name="cdrom">The CD's image; null for none.</param>
+    public static void Mount(V1Pod pod, LabNodeSpec spec, bool seeded, DiskBase? cdrom)
     {
         if (seeded)
         {
@@ -76,9 +76,9 @@ public static class NodeMedia
             AddSecret(pod, SshKeysVolume, spec.CloudInit?.SshKeysSecretRef);
         }
 
-        if (cdromClaim is not null)
+        if (cdrom is not null)
         {
-            Add(pod, RunnerPods.ClaimVolume("cdrom", cdromClaim, readOnly: true), ContractNames.CdromDirectory, readOnly: true);
+            RunnerPods.MountImage(pod.Spec, "cdrom", ContractNames.CdromDirectory, cdrom.Claim, cdrom.Volume);
         }
     }
 

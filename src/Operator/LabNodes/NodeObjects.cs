@@ -117,12 +117,13 @@ public static class NodeObjects
             BackingPath = backing.Path,
             BackingCopyFrom = copies ? $"{imageFolder}/{ContractNames.ImageFile}" : null,
             BackingSha256 = backing.Sha256,
+            BackingFileBytes = backing.Volume?.FileSizeBytes,
             Cpus = cpus,
             MemoryBytes = memory,
             Accelerator = node.Spec.Accelerator,
             GracePeriodSeconds = node.Spec.GracePeriodSeconds,
             Seed = NodeMedia.Seed(node, backing),
-            CdromPath = start.CdromClaim is null ? null : $"{ContractNames.CdromDirectory}/{ContractNames.ImageFile}",
+            CdromPath = start.Cdrom is { } disc ? $"{ContractNames.CdromDirectory}/{DiskBase.FileOf(disc.Volume)}" : null,
             CdromFirst = node.Spec.Cdrom?.Boot == CdromBoots.BeforeDisk,
             Uefi = backing.Firmware == Firmwares.Uefi,
         };
@@ -153,8 +154,7 @@ public static class NodeObjects
         runner.VolumeMounts.Add(new V1VolumeMount { Name = "disk", MountPath = ContractNames.OverlayDirectory });
         if (!isOwn)
         {
-            runner.VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = imageFolder, ReadOnlyProperty = true });
-            pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("image", backing.Claim, readOnly: true));
+            RunnerPods.MountImage(pod.Spec, "image", imageFolder, backing.Claim, backing.Volume);
         }
 
         runner.VolumeMounts.Add(new V1VolumeMount { Name = "wishes", MountPath = ContractNames.WishDirectory, ReadOnlyProperty = true });
@@ -168,7 +168,7 @@ public static class NodeObjects
             FailureThreshold = 3,
         };
         pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("disk", claim.Metadata.Name, readOnly: false));
-        NodeMedia.Mount(pod, node.Spec, config.Seed is not null, start.CdromClaim);
+        NodeMedia.Mount(pod, node.Spec, config.Seed is not null, start.Cdrom);
         pod.Spec.Volumes.Add(new V1Volume
         {
             Name = "wishes",

@@ -33,8 +33,8 @@ public sealed record NodeObservation
     /// <summary>Names of those claims that are there and stay, among all that hold bases of the disk's claim and the image's present revision.</summary>
     public ImmutableHashSet<string> BaseClaims { get; init; } = [];
 
-    /// <summary>Whether a claim that holds a base is there.</summary>
-    public bool HasClaim(string name) => BackingClaim?.Metadata.Name == name || BaseClaims.Contains(name);
+    /// <summary>Whether what holds a base is there. A container image is the registry's business: the kubelet says when it can't have it.</summary>
+    public bool Has(DiskBase wanted) => wanted.Claim is not { } name || BackingClaim?.Metadata.Name == name || BaseClaims.Contains(name);
 
     /// <summary>False when no storage class has the name that the claim has or would get (or, for none, when no class is the default).</summary>
     public bool StorageClassKnown { get; init; } = true;

@@ -11,8 +11,8 @@ public static partial class NodePlanner
     private static void CheckWhileOff(NodeDraft draft)
     {
         NodeObservation seen = draft.Seen;
-        if (draft.Status.SavedState is null && seen is { Pod: null, BackingClaim: not null, Refusal: null or { OfGrowth: true } }
-            && draft.Claim is { Metadata.DeletionTimestamp: null } claim && !IsPending(claim)
+        if (draft.Status.SavedState is null && seen is { Pod: null, Refusal: null or { OfGrowth: true } }
+            && draft.Claim is { Metadata.DeletionTimestamp: null } claim && !IsPending(claim) && DiskBases.Present(claim) is { } stands && seen.Has(stands)
             && NodeChecks.DueAtStart(seen.Node.Spec.Disk, draft.Status, draft.Now) is { } check)
         {
             draft.Do(new Intent.CreatePod(NodeChecks.Pod(seen.Node, claim, check, draft.Options)));

@@ -73,7 +73,7 @@ public static partial class NodePlanner
             // A disk names its base itself; whatever became of the LabImage since, that claim is what it needs.
             if (NodeBases.Next(draft) is { } wanted)
             {
-                if (draft.Seen.HasClaim(wanted.Claim))
+                if (draft.Seen.Has(wanted))
                 {
                     DescribeBase(draft, wanted);
                     return true;
@@ -95,7 +95,7 @@ public static partial class NodePlanner
             return false;
         }
 
-        if (image.Status is not { Phase: ImagePhases.Ready, Claim: not null, Digest: not null, VirtualSizeBytes: not null } || !draft.Seen.HasClaim(image.Status.Claim))
+        if (DiskBase.Of(image) is not { } present || !draft.Seen.Has(present))
         {
             V1Condition? why = image.Status?.Conditions?.FirstOrDefault(c => c.Type == ConditionTypes.Ready);
             draft.Phase(NodePhases.WaitingForImage);
@@ -106,7 +106,7 @@ public static partial class NodePlanner
             return false;
         }
 
-        draft.Image(true, "Ready", $"{name}, {image.Status.Digest}.");
+        draft.Image(true, "Ready", $"{name}, sha256:{present.Sha256}.");
         return true;
     }
 
@@ -123,7 +123,7 @@ public static partial class NodePlanner
 
     private static bool CdromIsThere(NodeDraft draft)
     {
-        if (draft.Seen.Node.Spec.Cdrom is not { } cdrom || draft.Seen.CdromImage?.Status is { Phase: ImagePhases.Ready, Claim: not null })
+        if (draft.Seen.Node.Spec.Cdrom is not { } cdrom || (draft.Seen.CdromImage is { } disc && DiskBase.Of(disc) is not null))
         {
             return true;
         }
@@ -267,7 +267,7 @@ public static partial class NodePlanner
         return new NodeStart(status.Disk?.CreatedAt is not null, status.SavedState, status.RestartRevision, revision, wipe)
         {
             Base = NodeBases.Next(draft),
-            CdromClaim = draft.Seen.Node.Spec.Cdrom is null ? null : draft.Seen.CdromImage?.Status?.Claim,
+            Cdrom = draft.Seen is { Node.Spec.Cdrom: not null, CdromImage: { } disc } ? DiskBase.Of(disc) : null,
             FullCheck = status.SavedState is null ? NodeChecks.DueAtStart(draft.Seen.Node.Spec.Disk, status, draft.Now) : null,
         };
     }

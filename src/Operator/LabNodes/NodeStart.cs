@@ -16,8 +16,8 @@ public sealed record NodeStart(bool DiskExpected, LabNodeSavedState? Resumes, st
     /// <summary>What the disk is based on; null for what the claim notes of the present one.</summary>
     public DiskBase? Base { get; init; }
 
-    /// <summary>Name of the claim that holds the CD in the guest's drive; null for none.</summary>
-    public string? CdromClaim { get; init; }
+    /// <summary>The image that is the CD in the guest's drive; null for none.</summary>
+    public DiskBase? Cdrom { get; init; }
 
     /// <summary>Whether the check is all.</summary>
     public bool CheckOnly { get; init; }

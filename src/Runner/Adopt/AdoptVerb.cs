@@ -133,6 +133,7 @@ internal sealed class AdoptVerb(RunnerSurroundings surroundings, StateHub states
         DiskId = config.DiskId,
         OverlayPath = config.OverlayPath,
         BackingPath = config.BackingPath,
+        BackingFileBytes = config.BackingFileBytes,
         BackingSha256 = config.BackingSha256,
         DiskRevision = config.DiskRevision,
         Cpus = 1,

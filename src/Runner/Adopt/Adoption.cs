@@ -127,18 +127,7 @@ internal sealed class Adoption(AdoptConfig config, RunnerConfig disk, Tool tool,
         };
     }
 
-    private DiskFindings Look(string path, OverlayMarker? marker)
-    {
-        var overlay = new FileInfo(path);
-        bool baseExists = File.Exists(disk.BackingPath);
-        return new DiskFindings(
-            overlay.Exists ? Qcow2Header.Parse(Qcow2Header.ReadStart(path)) : null,
-            overlay.Exists ? overlay.Length : null,
-            marker,
-            baseExists ? Qcow2Header.Parse(Qcow2Header.ReadStart(disk.BackingPath)) : null,
-            baseExists,
-            Files.ReadJson(Path.Combine(Path.GetDirectoryName(disk.BackingPath) ?? "/", ContractNames.ImageReportFile), ContractJson.Default.ImageReport));
-    }
+    private DiskFindings Look(string path, OverlayMarker? marker) => DiskFindings.Look(disk, path, marker);
 
     private async Task RunAsync(IReadOnlyList<string> command, string what, CancellationToken stop)
     {

@@ -111,20 +111,7 @@ internal sealed class OverlayKeeper(RunnerConfig config, OverlayLock held, Tool 
         history.Swap(restore);
     }
 
-    /// <summary>Looks at the files; changes nothing.</summary>
-    private static DiskFindings Look(RunnerConfig config, string path, string marker)
-    {
-        var overlay = new FileInfo(path);
-        bool baseExists = File.Exists(config.BackingPath);
-        string report = Path.Combine(Path.GetDirectoryName(config.BackingPath) ?? "/", ContractNames.ImageReportFile);
-        return new DiskFindings(
-            overlay.Exists ? Qcow2Header.Parse(Qcow2Header.ReadStart(path)) : null,
-            overlay.Exists ? overlay.Length : null,
-            Files.ReadJson(marker, ContractJson.Default.OverlayMarker),
-            baseExists ? Qcow2Header.Parse(Qcow2Header.ReadStart(config.BackingPath)) : null,
-            baseExists,
-            Files.ReadJson(report, ContractJson.Default.ImageReport));
-    }
+    private static DiskFindings Look(RunnerConfig config, string path, string marker) => DiskFindings.Look(config, path, Files.ReadJson(marker, ContractJson.Default.OverlayMarker));
 
     private async Task<DiskReport?> MakeAsync(DiskFindings found, CancellationToken stop)
     {

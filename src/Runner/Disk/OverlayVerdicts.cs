@@ -14,15 +14,32 @@ internal sealed record DiskFault(string Reason, string Message);
 /// <param name="OverlayBytes">The overlay file's size; null when there is no such file.</param>
 /// <param name="Marker">The marker beside the overlay; null when there is none that can be read.</param>
 /// <param name="Base">The base image's header; null when the file is there and has none.</param>
-/// <param name="BaseExists">Whether there is a base image's file.</param>
+/// <param name="BaseBytes">The base image file's size; null when there is no such file.</param>
 /// <param name="BaseReport">What its import wrote beside it; null when there is none that can be read.</param>
 internal sealed record DiskFindings(
     Qcow2Header? Overlay,
     long? OverlayBytes,
     OverlayMarker? Marker,
     Qcow2Header? Base,
-    bool BaseExists,
-    ImageReport? BaseReport);
+    long? BaseBytes,
+    ImageReport? BaseReport)
+{
+    /// <summary>Looks at the files; changes nothing.</summary>
+    /// <param name="config">What is wished.</param>
+    /// <param name="overlay">The overlay's path.</param>
+    /// <param name="marker">What its marker says; null when there is none that can be read.</param>
+    internal static DiskFindings Look(RunnerConfig config, string overlay, OverlayMarker? marker)
+    {
+        FileInfo disk = new(overlay), backing = new(config.BackingPath);
+        return new DiskFindings(
+            disk.Exists ? Qcow2Header.Parse(Qcow2Header.ReadStart(overlay)) : null,
+            disk.Exists ? disk.Length : null,
+            marker,
+            backing.Exists ? Qcow2Header.Parse(Qcow2Header.ReadStart(config.BackingPath)) : null,
+            backing.Exists ? backing.Length : null,
+            Files.ReadJson(Path.Combine(Path.GetDirectoryName(config.BackingPath) ?? "/", ContractNames.ImageReportFile), ContractJson.Default.ImageReport));
+    }
+}
 
 /// <summary>Judges disks; touches nothing.</summary>
 internal static class OverlayVerdicts
@@ -49,11 +66,20 @@ internal static class OverlayVerdicts
     /// <summary>The base image's faults; null when an overlay may stand on it.</summary>
     internal static DiskFault? JudgeBase(RunnerConfig config, DiskFindings found)
     {
-        if (!found.BaseExists)
+        if (found.BaseBytes is not { } bytes)
         {
             return new(TerminationReasons.BackingMissing, $"The base image {config.BackingPath} is not there. Import the image again, or restore its claim.");
         }
 
+        return (config.BackingFileBytes is { } verified ? JudgeSize(config, bytes, verified) : JudgeReport(config, found)) ?? JudgeHeader(config, found);
+    }
+
+    /// <summary>In a container image: no report lies there, and what its digest names can't be other bytes; but a mount can be another than was asked for.</summary>
+    private static DiskFault? JudgeSize(RunnerConfig config, long bytes, long verified) => bytes == verified ? null : new(
+        TerminationReasons.BackingMismatch, $"The base image {config.BackingPath} in its container image has {bytes} bytes, not {verified} as when it was verified. Restore the container image of that digest.");
+
+    private static DiskFault? JudgeReport(RunnerConfig config, DiskFindings found)
+    {
         if (found.BaseReport is null)
         {
             return new(
@@ -61,22 +87,19 @@ internal static class OverlayVerdicts
                 $"The base image {config.BackingPath} has no {ContractNames.ImageReportFile} beside it, so its import never ended well. Import the image again.");
         }
 
-        if (!SameDigest(found.BaseReport.Sha256, config.BackingSha256))
-        {
-            return new(
-                TerminationReasons.BackingMismatch,
-                $"The base image {config.BackingPath} has sha256 {found.BaseReport.Sha256}, not {config.BackingSha256} as configured. Restore the image of that digest.");
-        }
-
-        return found.Base switch
-        {
-            null or { UnknownFeatures: true } or { MarkedCorrupt: true } or { Encrypted: true } =>
-                new(TerminationReasons.BackingMismatch, $"The base image {config.BackingPath} is not the qcow2 file that was imported. Import the image again."),
-            { BackingName: not null } or { HasDataFile: true } =>
-                new(TerminationReasons.OverlayChainUnexpected, $"The base image {config.BackingPath} names a further file; a base image must stand alone."),
-            _ => null,
-        };
+        return SameDigest(found.BaseReport.Sha256, config.BackingSha256) ? null : new(
+            TerminationReasons.BackingMismatch,
+            $"The base image {config.BackingPath} has sha256 {found.BaseReport.Sha256}, not {config.BackingSha256} as configured. Restore the image of that digest.");
     }
+
+    private static DiskFault? JudgeHeader(RunnerConfig config, DiskFindings found) => found.Base switch
+    {
+        null or { UnknownFeatures: true } or { MarkedCorrupt: true } or { Encrypted: true } =>
+            new(TerminationReasons.BackingMismatch, $"The base image {config.BackingPath} is not the qcow2 file that was imported. Import the image again."),
+        { BackingName: not null } or { HasDataFile: true } =>
+            new(TerminationReasons.OverlayChainUnexpected, $"The base image {config.BackingPath} names a further file; a base image must stand alone."),
+        _ => null,
+    };
 
     /// <summary>What speaks against making a new overlay; null when nothing does.</summary>
     internal static DiskFault? JudgeNew(RunnerConfig config, DiskFindings found)

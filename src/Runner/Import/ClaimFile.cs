@@ -22,7 +22,7 @@ internal static class ClaimFile
     internal static async Task<string> CopyAsync(
         FileSource source, string target, string wayOut, UnpackLimits limits, Action<long, long?> progress, TimeProvider clock, CancellationToken stop)
     {
-        await using FileStream file = Open(source, wayOut);
+        await using FileStream file = Open(source, "on the source's claim", TerminationReasons.SourceUnusable, wayOut);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         long copied = 0, told = clock.GetTimestamp(), length = file.Length;
         progress(0, length);
@@ -45,15 +45,21 @@ internal static class ClaimFile
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
-    private static FileStream Open(FileSource source, string wayOut)
+    /// <summary>Opens it for reading.</summary>
+    /// <param name="source">Where it is.</param>
+    /// <param name="where">Where that is, in words.</param>
+    /// <param name="reason">The reason of a refusal.</param>
+    /// <param name="wayOut">The sentence that says what to do when it is not there.</param>
+    /// <exception cref="RunnerEndException">It is not there, is no file of the source, or may not be read.</exception>
+    internal static FileStream Open(FileSource source, string where, string reason, string wayOut)
     {
-        string path = Path.Combine(source.Root, source.Path), shown = $"{ImageVerdicts.Shortened(source.Path)} on the source's claim";
+        string path = Path.Combine(source.Root, source.Path), shown = $"{ImageVerdicts.Shortened(source.Path)} {where}";
         int descriptor = Native.Open(path, Native.CloseOnExec | Native.NonBlocking, 0);
         if (descriptor < 0)
         {
             int error = Marshal.GetLastPInvokeError();
             throw error == Native.AccessDenied
-                ? new RunnerEndException(TerminationReasons.SourceUnusable, $"{shown} may not be read by this pod, which is not root: make it readable for others (chmod o+r, and o+x on the folders above it).")
+                ? new RunnerEndException(reason, $"{shown} may not be read by this pod, which is not root: make it readable for others (chmod o+r, and o+x on the folders above it).")
                 : Unusable($"can't be opened: {Marshal.GetPInvokeErrorMessage(error)}");
         }
 
@@ -63,7 +69,7 @@ internal static class ClaimFile
             string opened = new FileInfo($"/proc/self/fd/{descriptor}").LinkTarget ?? "";
             if (!opened.StartsWith(source.Root + "/", StringComparison.Ordinal))
             {
-                throw Unusable("leads out of the claim");
+                throw Unusable("leads out of it");
             }
 
             // Not a device either: some give bytes without end.
@@ -75,6 +81,6 @@ internal static class ClaimFile
             throw;
         }
 
-        RunnerEndException Unusable(string why) => new(TerminationReasons.SourceUnusable, $"{shown} {why}. {wayOut}");
+        RunnerEndException Unusable(string why) => new(reason, $"{shown} {why}. {wayOut}");
     }
 }

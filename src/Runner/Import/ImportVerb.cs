@@ -14,13 +14,9 @@ internal sealed class ImportVerb(RunnerSurroundings surroundings, StateHub state
     internal async Task<TerminationReport> RunAsync(string? configuration)
     {
         ImportConfig config = Configuration.ReadImport(configuration);
-        string folder = Path.GetDirectoryName(config.TargetPath)!;
         try
         {
-            Directory.CreateDirectory(folder);
-            using OverlayLock folderLock = await OverlayLock.WaitAsync(
-                () => Task.FromResult(OverlayLock.TryTake(Path.Combine(folder, ".import.lock"))), Waiting, surroundings.LockLimit, $"the lock of {folder}", clock, shutdown.Asked).ConfigureAwait(false);
-            ImageReport image = await ImportAsync(config, folder).ConfigureAwait(false);
+            ImageReport image = await (config.Mounted is { } mounted ? JudgeAsync(config, mounted) : ImportAsync(config)).ConfigureAwait(false);
             return new TerminationReport
             {
                 Reason = TerminationReasons.Imported,
@@ -37,8 +33,28 @@ internal sealed class ImportVerb(RunnerSurroundings surroundings, StateHub state
 
     private void Waiting() => states.Change(state => state with { Phase = RunnerPhases.WaitingForLock });
 
-    private async Task<ImageReport> ImportAsync(ImportConfig config, string folder)
+    /// <summary>It stays where it is: nothing is written.</summary>
+    private async Task<ImageReport> JudgeAsync(ImportConfig config, MountedSource source)
     {
+        states.Change(state => state with { Phase = RunnerPhases.Verifying });
+        await using FileStream file = MountedFile.Open(source, out string path);
+        string sha256 = await MountedFile.HashAsync(file, Progress, clock, shutdown.Asked).ConfigureAwait(false);
+        if (!IsWished(config, sha256))
+        {
+            throw Mismatch(config, sha256);
+        }
+
+        string full = Path.Combine(source.Root, path);
+        MountedFile.MustBeQcow2(full);
+        return (await new ImageMaker(config, states, shutdown.Asked).VerifyAsync(full).ConfigureAwait(false)) with { Path = path };
+    }
+
+    private async Task<ImageReport> ImportAsync(ImportConfig config)
+    {
+        string folder = Path.GetDirectoryName(config.TargetPath)!;
+        Directory.CreateDirectory(folder);
+        using OverlayLock folderLock = await OverlayLock.WaitAsync(
+            () => Task.FromResult(OverlayLock.TryTake(Path.Combine(folder, ".import.lock"))), Waiting, surroundings.LockLimit, $"the lock of {folder}", clock, shutdown.Asked).ConfigureAwait(false);
         string reportPath = Path.Combine(folder, ContractNames.ImageReportFile);
         if (File.Exists(config.TargetPath))
         {
@@ -264,6 +280,7 @@ internal sealed class ImportVerb(RunnerSurroundings surroundings, StateHub state
         {
             { Url: { } url } => (DownloadRules.Shown(new Uri(url)), "Correct the sha256 if these are the right bytes, or the address if not."),
             { Oci: { } oci } => ($"The disk in {oci.Reference}", "Correct the sha256 if these are the right bytes, or the reference if not."),
+            { Mounted: not null } => ("The file in the container image", "Correct the sha256 if these are the right bytes, or the reference and the path if not."),
             { File: { } file } => (ImageVerdicts.Shortened(file.Path), "Correct the sha256 if these are the right bytes, or the path if not."),
             _ => ("What was uploaded", "Upload the right file, or correct the sha256 if this is the right one."),
         };

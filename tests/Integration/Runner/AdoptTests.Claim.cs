@@ -81,7 +81,7 @@ public sealed partial class AdoptTests
         File.CreateSymbolicLink(Path.Combine(Old, "srv/overlays/link"), Path.Combine(outside, "secret"));
         File.CreateSymbolicLink(Path.Combine(Old, "srv/folder"), "../../outside");
         await using RunnerProcess runner = StartCopy(path: path);
-        (await runner.EndsForAsync(TerminationReasons.SourceUnusable)).ShouldContain("leads out of the claim");
+        (await runner.EndsForAsync(TerminationReasons.SourceUnusable)).ShouldContain("leads out of it");
         NothingIsLeft();
     }
 

@@ -52,7 +52,7 @@ public sealed class ClaimSourceTests : IAsyncLifetime
         TerminationReport report = await CopyAsync(path);
 
         report.Reason.ShouldBe(TerminationReasons.SourceUnusable, report.Message);
-        report.Message.ShouldContain("leads out of the claim");
+        report.Message.ShouldContain("leads out of it");
         _lab.IsEmpty();
     }
 

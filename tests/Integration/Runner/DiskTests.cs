@@ -59,6 +59,22 @@ public sealed class DiskTests
     }
 
     [Fact]
+    public async Task A_base_in_a_container_image_needs_no_report_beside_it_and_must_have_its_size()
+    {
+        using Lab lab = await Lab.MakeAsync();
+        File.Delete(Path.Combine(lab.Images, ContractNames.ImageReportFile));
+        long bytes = new FileInfo(lab.Base).Length;
+        await using (RunnerProcess runner = lab.Run(config => config with { BackingFileBytes = bytes + 1 }))
+        {
+            (await runner.EndsForAsync(TerminationReasons.BackingMismatch)).ShouldContain($"has {bytes} bytes, not {bytes + 1} as when it was verified");
+        }
+
+        Directory.GetFiles(lab.Claim, "*.qcow2").ShouldBeEmpty();
+        await lab.RunOnceAsync(config => config with { BackingFileBytes = bytes });
+        File.Exists(lab.Overlay).ShouldBeTrue();
+    }
+
+    [Fact]
     public async Task An_overlay_that_names_another_file_is_refused_and_untouched()
     {
         using Lab lab = await Lab.MakeAsync();

@@ -75,9 +75,9 @@ internal sealed class Lab : IDisposable
         RunnerProcess.Start(Path.Combine(Folder, name), "run", JsonSerializer.Serialize(with is null ? Config : with(Config), ContractJson.Default.RunnerConfig), environment);
 
     /// <summary>Runs the guest once, so that there is a disk.</summary>
-    public async Task RunOnceAsync()
+    public async Task RunOnceAsync(Func<RunnerConfig, RunnerConfig>? with = null)
     {
-        await using RunnerProcess runner = Run();
+        await using RunnerProcess runner = Run(with);
         await runner.SeesAsync(BootSector.Greeting);
         await ConsoleClient.TypeAsync(runner, "p");
         await runner.EndsForAsync(TerminationReasons.GuestShutdown);

@@ -83,10 +83,10 @@ public sealed class NodeBasesWalks(ITestOutputHelper output)
             }
 
             // As LabImages do: what no disk's claim names goes, but for the present revision.
-            _claims.IntersectWith([ClaimOf(new string(_image, 64)), .. DiskBases.All(next.Claim).Select(b => b.Claim)]);
+            _claims.IntersectWith([ClaimOf(new string(_image, 64)), .. DiskBases.All(next.Claim).Select(b => b.Claim!)]);
             _seen = next with
             {
-                BackingClaim = DiskBases.Present(next.Claim) is { } present && _claims.Contains(present.Claim) ? Held(present.Claim) : next.Claim is null ? Held(ClaimOf(new string(_image, 64))) : null,
+                BackingClaim = DiskBases.Present(next.Claim) is { Claim: { } present } && _claims.Contains(present) ? Held(present) : next.Claim is null ? Held(ClaimOf(new string(_image, 64))) : null,
                 BaseClaims = [.. _claims],
             };
             Disk[] disks = [.. _disk is null ? [] : new[] { _disk }, .. _kept];

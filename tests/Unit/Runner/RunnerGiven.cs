@@ -34,7 +34,7 @@ internal static class RunnerGiven
         393216,
         new OverlayMarker("k3v9x2", "labs/r1", Config().BackingPath, Digest, DateTimeOffset.UnixEpoch),
         Base(),
-        BaseExists: true,
+        BaseBytes: 1000,
         new ImageReport(Digest, "qcow2", BaseSize, 1000));
 
     public static DiskFindings NothingYet() => Findings() with { Overlay = null, OverlayBytes = null, Marker = null };
