@@ -7,7 +7,7 @@ using SandLabX.Runtime;
 
 namespace SandLabX.Cli.Migration;
 
-/// <summary>Carries a plan out: each base once, then the nodes on it, a few at a time. What fails stops itself alone.</summary>
+/// <summary>Carries a plan out: the nodes a few at a time, and each base once, when the first node needs it. What fails stops itself alone.</summary>
 /// <param name="cluster">The target.</param>
 /// <param name="wishes">What the user wishes.</param>
 /// <param name="settings">What the installation chose.</param>
@@ -35,45 +35,48 @@ internal sealed class MigrationRun(Cluster cluster, MigrationWishes wishes, Runn
         var images = new ImageMover(cluster, wishes.StorageClass, patience, clock);
         var nodes = new NodeMover(cluster, wishes, new DiskMover(cluster, settings, patience, clock), clock);
         var outcomes = new ConcurrentBag<NodeOutcome>();
-        var limits = new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop };
-        var ready = new ConcurrentDictionary<string, (V1Alpha1LabImage? Image, string? Fault)>(StringComparer.Ordinal);
-        await Parallel.ForEachAsync(plan.Images, limits, async (image, end) =>
-            ready[image.Name] = await TryAsync(() => images.MoveAsync(image, progress.Begin($"image {image.Name}", image.Base.Bytes), end), end).ConfigureAwait(false)).ConfigureAwait(false);
-        await Parallel.ForEachAsync(plan.Nodes, limits, async (node, end) =>
+        var bases = plan.Images.ToDictionary(image => image.Name, image => new Lazy<Task<V1Alpha1LabImage>>(() => BringAsync(images, image, progress, stop)), StringComparer.Ordinal);
+        try
         {
-            (V1Alpha1LabImage? image, string? fault) = ready[node.Image];
-            if (image is not null)
+            await Parallel.ForEachAsync(plan.Nodes, new ParallelOptions { MaxDegreeOfParallelism = parallel, CancellationToken = stop }, async (node, end) =>
             {
                 Action<string, long> told = progress.Begin(node.Name, node.Overlay?.Bytes ?? 0);
-                (_, fault) = await TryAsync(
-                    async () =>
-                    {
-                        await nodes.MoveAsync(node, image, told, end).ConfigureAwait(false);
-                        return node;
-                    },
-                    end).ConfigureAwait(false);
-                told(fault is null ? "moved" : "failed", node.Overlay?.Bytes ?? 0);
-            }
-            else
-            {
-                fault = $"its image could not be brought over: {fault}";
-            }
+                string? fault = null;
+                try
+                {
+                    await nodes.MoveAsync(node, bases[node.Image].Value, told, end).ConfigureAwait(false);
+                }
+                catch (Exception e) when (!stop.IsCancellationRequested && IsOfOne(e))
+                {
+                    fault = Failures.Tell(e).Message;
+                }
 
-            outcomes.Add(new NodeOutcome(node, fault));
-        }).ConfigureAwait(false);
+                told(fault is null ? "moved" : "failed", node.Overlay?.Bytes ?? 0);
+                outcomes.Add(new NodeOutcome(node, fault));
+            }).ConfigureAwait(false);
+        }
+        finally
+        {
+            // One whose only node failed by itself goes on to its end, for the next run.
+            Task begun = Task.WhenAll(bases.Values.Where(each => each.IsValueCreated).Select(each => each.Value));
+            await begun.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
         return [.. outcomes.OrderBy(o => o.Node.Name, StringComparer.Ordinal)];
     }
 
-    private static async Task<(T? Value, string? Fault)> TryAsync<T>(Func<Task<T>> work, CancellationToken stop)
-        where T : class
+    private static async Task<V1Alpha1LabImage> BringAsync(ImageMover images, PlannedImage image, MoveProgress progress, CancellationToken stop)
     {
         try
         {
-            return (await work().ConfigureAwait(false), null);
+            return await images.MoveAsync(image, progress.Begin($"image {image.Name}", image.Base.Bytes), stop).ConfigureAwait(false);
         }
-        catch (Exception e) when (!stop.IsCancellationRequested && e is (CliException or KubeException or IOException or UnauthorizedAccessException or HttpRequestException))
+        catch (Exception e) when (!stop.IsCancellationRequested && IsOfOne(e))
         {
-            return (null, Failures.Tell(e).Message);
+            throw new CliException(ExitCodes.Failed, $"its image could not be brought over: {Failures.Tell(e).Message}", e);
         }
     }
+
+    /// <summary>Whether it says something of one node or image; anything else is a fault of this program.</summary>
+    private static bool IsOfOne(Exception e) => e is CliException or KubeException or IOException or UnauthorizedAccessException or HttpRequestException;
 }

@@ -14,25 +14,25 @@ namespace SandLabX.Cli.Migration;
 /// <param name="clock">Dates what has no date.</param>
 internal sealed class NodeMover(Cluster cluster, MigrationWishes wishes, DiskMover disks, TimeProvider clock)
 {
-    /// <summary>Moves it onto an image that is ready.</summary>
+    /// <summary>Moves it onto its image.</summary>
     /// <param name="node">The node.</param>
-    /// <param name="image">Its image.</param>
+    /// <param name="bringing">Gives the image once it is ready; the disk is read meanwhile.</param>
     /// <param name="progress">Told what is being done, and of how many bytes.</param>
     /// <param name="stop">Ends it early; the next run goes on.</param>
     /// <exception cref="CliException">It could not be moved.</exception>
-    internal async Task MoveAsync(PlannedNode node, V1Alpha1LabImage image, Action<string, long> progress, CancellationToken stop)
+    internal async Task MoveAsync(PlannedNode node, Task<V1Alpha1LabImage> bringing, Action<string, long> progress, CancellationToken stop)
     {
-        LabNodeBacking backing = DiskMover.BackingOf(image);
         if (node.Overlay is { Header: { } header } overlay)
         {
             var disk = new DiskShipment(
                 node.Name, node.DiskId, overlay.Path, header.BackingName!, header.VirtualSizeBytes, Manifests.ClaimBytes(node), wishes.StorageClass, node.Node.CreatedAt,
                 Source: node.Source);
-            await disks.MoveAsync(disk, backing, progress, stop).ConfigureAwait(false);
+            await disks.MoveAsync(disk, bringing, progress, stop).ConfigureAwait(false);
         }
 
+        V1Alpha1LabImage image = await bringing.ConfigureAwait(false);
         progress("its LabNode", 0);
-        await RecordAsync(node, image.Status!.VirtualSizeBytes ?? 0, backing, stop).ConfigureAwait(false);
+        await RecordAsync(node, image.Status!.VirtualSizeBytes ?? 0, DiskMover.BackingOf(image), stop).ConfigureAwait(false);
     }
 
     private async Task RecordAsync(PlannedNode node, long baseVirtualSize, LabNodeBacking backing, CancellationToken stop)

@@ -40,17 +40,24 @@ internal sealed class DiskMover(Cluster cluster, RunnerSettings settings, TimeSp
 
     /// <summary>Brings it.</summary>
     /// <param name="disk">The disk.</param>
-    /// <param name="backing">The base that it stands on there.</param>
+    /// <param name="bringing">Gives the image that it stands on there, once that is ready; the disk is read meanwhile.</param>
     /// <param name="progress">Told what is being done, and of how many bytes.</param>
     /// <param name="stop">Ends it early; the next run goes on.</param>
     /// <exception cref="CliException">It was refused, or could not be brought.</exception>
-    internal async Task MoveAsync(DiskShipment disk, LabNodeBacking backing, Action<string, long> progress, CancellationToken stop)
+    internal async Task MoveAsync(DiskShipment disk, Task<V1Alpha1LabImage> bringing, Action<string, long> progress, CancellationToken stop)
     {
-        V1PersistentVolumeClaim claim = await ClaimAsync(disk, backing, stop).ConfigureAwait(false);
+        if (bringing.IsCompleted)
+        {
+            // No disk is read for a base that is known not to come.
+            await bringing.ConfigureAwait(false);
+        }
+
         await using FileStream file = SourceFile.Open(disk.Path);
         SourceFacts before = SourceFile.Look(disk.Path);
         string sha256 = await Digest.Sha256Async(file, read => progress("read", read), stop).ConfigureAwait(false);
         Unchanged(disk, file, before);
+        LabNodeBacking backing = BackingOf(await bringing.ConfigureAwait(false));
+        V1PersistentVolumeClaim claim = await ClaimAsync(disk, backing, stop).ConfigureAwait(false);
         var config = new AdoptConfig
         {
             Node = $"{cluster.Namespace}/{disk.Node}",

@@ -69,7 +69,7 @@ internal sealed class ImportRun(Call call, RunnerSettings settings, string? stor
                 name, manifest.DiskId, Path.Combine(folder, ExportManifest.OverlayEntry), header.BackingName!, manifest.VirtualSizeBytes,
                 DiskClaims.Bytes(Math.Max(manifest.VirtualSizeBytes, manifest.Overlay.Bytes)), storageClass, manifest.CreatedAt, manifest.Revision ?? "", manifest.Guest);
             await new DiskMover(call.Cluster, settings, patience, TimeProvider.System)
-                .MoveAsync(disk, DiskMover.BackingOf(image), progress.Begin(name, manifest.Overlay.Bytes), call.Stop).ConfigureAwait(false);
+                .MoveAsync(disk, Task.FromResult(image), progress.Begin(name, manifest.Overlay.Bytes), call.Stop).ConfigureAwait(false);
         }).ConfigureAwait(false);
         node.Spec.Image = image!.Metadata.Name;
         await call.Cluster.Api.CreateAsync(node, call.Stop).ConfigureAwait(false);

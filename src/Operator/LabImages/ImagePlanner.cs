@@ -271,39 +271,9 @@ public static class ImagePlanner
         {
             _status.Phase = ImagePhases.Importing;
             _status.Progress = null;
-            if (IsMounted)
+            if (!IsMounted && !HasClaim())
             {
-                // No claim: the container image holds it.
-            }
-            else if (Claim is { } claim)
-            {
-                if (claim.Metadata.DeletionTimestamp is not null)
-                {
-                    Ready(false, "Importing", $"Claim {_name} goes first; then it is made anew.");
-                    return;
-                }
-
-                // A claim of an import that never ended well holds nothing that is needed: a corrected size or class makes it anew.
-                if (IsOutdated(claim))
-                {
-                    DeleteClaim(claim);
-                    Ready(false, "Importing", $"Claim {_name} is made anew with the size and class that the spec names now.");
-                    return;
-                }
-
-                if (!_seen.StorageClassKnown && string.IsNullOrEmpty(claim.Spec.VolumeName))
-                {
-                    _status.Phase = ImagePhases.Pending;
-                    string? wanted = claim.Spec.StorageClassName;
-                    Ready(false, string.IsNullOrEmpty(wanted) ? "NoDefaultStorageClass" : "StorageClassNotFound", string.IsNullOrEmpty(wanted)
-                        ? "spec.storage.storageClassName is not set and the cluster has no default storage class. Name a class, or mark one as the default."
-                        : $"spec.storage.storageClassName names {wanted}, which the cluster does not have. Name one of `kubectl get storageclass`, or create it.");
-                    return;
-                }
-            }
-            else
-            {
-                _intents.Add(new Intent.CreateClaim(ImageObjects.Claim(_seen.Image)));
+                return;
             }
 
             if (_seen.Refusal is { } refusal)
@@ -318,6 +288,42 @@ public static class ImagePlanner
             {
                 _intents.Add(new Intent.CreatePod(ImageObjects.Pod(_seen.Image, _options)));
             }
+        }
+
+        /// <summary>Sees to the claim that the import writes to; false while it has to go first, or waits for its storage class.</summary>
+        private bool HasClaim()
+        {
+            if (Claim is not { } claim)
+            {
+                _intents.Add(new Intent.CreateClaim(ImageObjects.Claim(_seen.Image)));
+                return true;
+            }
+
+            if (claim.Metadata.DeletionTimestamp is not null)
+            {
+                Ready(false, "Importing", $"Claim {_name} goes first; then it is made anew.");
+                return false;
+            }
+
+            // A claim of an import that never ended well holds nothing that is needed: a corrected size or class makes it anew.
+            if (IsOutdated(claim))
+            {
+                DeleteClaim(claim);
+                Ready(false, "Importing", $"Claim {_name} is made anew with the size and class that the spec names now.");
+                return false;
+            }
+
+            if (!_seen.StorageClassKnown && string.IsNullOrEmpty(claim.Spec.VolumeName))
+            {
+                _status.Phase = ImagePhases.Pending;
+                string? wanted = claim.Spec.StorageClassName;
+                Ready(false, string.IsNullOrEmpty(wanted) ? "NoDefaultStorageClass" : "StorageClassNotFound", string.IsNullOrEmpty(wanted)
+                    ? "spec.storage.storageClassName is not set and the cluster has no default storage class. Name a class, or mark one as the default."
+                    : $"spec.storage.storageClassName names {wanted}, which the cluster does not have. Name one of `kubectl get storageclass`, or create it.");
+                return false;
+            }
+
+            return true;
         }
 
         private void Watch(V1Pod pod)

@@ -13,6 +13,9 @@ internal static class SparseFile
     // What is read and written at a time.
     private const int Piece = 16 * Unit;
 
+    // What goes to the disk together while the rest is on its way: enough for a file system to lay it out in one place.
+    private const long Batch = 16 * Piece;
+
     /// <summary>Copies all of it. A piece is read while the one before it is written and seen.</summary>
     /// <param name="source">Where the bytes come from.</param>
     /// <param name="path">The file; one that is there is overwritten.</param>
@@ -24,7 +27,7 @@ internal static class SparseFile
     {
         await using var file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
         byte[] piece = new byte[Piece], other = new byte[Piece];
-        long length = 0, written = 0;
+        long length = 0, written = 0, begun = 0;
         int count = await ReadAsync(piece).ConfigureAwait(false);
         while (count > 0)
         {
@@ -46,6 +49,12 @@ internal static class SparseFile
             {
                 // The source is the caller's again, and may be gone, only when nobody reads it any more.
                 await Task.WhenAll(seeing, reading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
+            if (length - begun >= Batch)
+            {
+                Files.BeginSync(file.SafeFileHandle, begun, length - begun);
+                begun = length;
             }
 
             await seeing.ConfigureAwait(false);

@@ -19,6 +19,9 @@ internal static class Files
         RandomAccess.FlushToDisk(handle);
     }
 
+    /// <summary>Has the kernel begin to bring a range of a file to the disk, and waits for nothing: a sync at the end finds less left to do. A file system that can't is no fault.</summary>
+    internal static void BeginSync(SafeFileHandle file, long offset, long count) => _ = Native.SyncRange(file, offset, count, Native.BeginWriting);
+
     /// <summary>Brings a folder's names to the disk: a rename is safe only after this.</summary>
     internal static void SyncFolder(string path)
     {

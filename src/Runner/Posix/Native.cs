@@ -29,6 +29,7 @@ internal static unsafe partial class Native
     internal const uint StatType = 1;
     internal const int TypeMask = 0xF000;
     internal const int RegularFile = 0x8000;
+    internal const uint BeginWriting = 2;
     internal const short SpawnSetProcessGroup = 0x02;
     internal const short SpawnDefaultSignals = 0x04;
     internal const short SpawnSignalMask = 0x08;
@@ -38,6 +39,9 @@ internal static unsafe partial class Native
 
     [LibraryImport(Libc, EntryPoint = "fsync", SetLastError = true)]
     internal static partial int Sync(int descriptor);
+
+    [LibraryImport(Libc, EntryPoint = "sync_file_range")]
+    internal static partial int SyncRange(SafeHandle file, long offset, long count, uint flags);
 
     [LibraryImport(Libc, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Open(string path, int flags, int mode);
