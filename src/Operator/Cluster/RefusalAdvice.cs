@@ -5,6 +5,10 @@ namespace SandLabX.Operator.Cluster;
 /// <summary>What to do about an intent that the API server refused, read from its words. Pure.</summary>
 public static partial class RefusalAdvice
 {
+    /// <summary>What to do where the cluster has no image volumes.</summary>
+    public const string NoImageVolumes =
+        "This cluster has no image volumes: Kubernetes has them from 1.35 on (from 1.31 with the feature gate ImageVolume). Set spec.delivery of the LabImage to Shared or Copy.";
+
     /// <summary>The refusal in the server's words, and the way out where they tell what stands in it.</summary>
     /// <param name="refusal">The refusal.</param>
     /// <param name="memoryField">The field behind a pod's memory; null when it is fixed.</param>
@@ -20,8 +24,8 @@ public static partial class RefusalAdvice
     {
         if (words.Contains("must specify a volume type", StringComparison.Ordinal))
         {
-            // A server that does not know a kind of volume drops its fields, and sees a volume without a kind.
-            return "This cluster has no image volumes: Kubernetes has them from 1.35 on (from 1.31 with the feature gate ImageVolume). Set spec.delivery of the LabImage to Shared or Copy.";
+            // Kubernetes 1.31 to 1.34 drop the field while its feature gate is off, and then see a volume without a kind.
+            return NoImageVolumes;
         }
 
         if (Quota().Match(words) is { Success: true } quota)

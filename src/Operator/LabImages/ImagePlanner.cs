@@ -215,13 +215,15 @@ public static class ImagePlanner
                 return true;
             }
 
-            string reason = end.Reason!;
+            // Servers before 1.31 do not know the field, drop it, and take what is left for an empty folder.
+            bool unmounted = IsMounted && told == ImageObjects.ImportHash(_seen.Image) && !pod.Spec.Volumes.Any(volume => volume.Image is not null);
+            string reason = unmounted ? "NoImageVolumes" : end.Reason!;
             string hash = ImageObjects.TryKey(told ?? "", pod.Spec.Containers[0].Image);
             int failed = _status.LastFailure?.ImportHash == hash ? _status.LastFailure.Consecutive + 1 : 1;
             _status.LastFailure = new LabImageFailure
             {
                 Reason = reason,
-                Message = end.Message,
+                Message = unmounted ? RefusalAdvice.NoImageVolumes : end.Message,
                 At = end.At,
                 PodUid = pod.Metadata.Uid,
                 ImportHash = hash,

@@ -68,7 +68,9 @@ internal static class OverlayVerdicts
     {
         if (found.BaseBytes is not { } bytes)
         {
-            return new(TerminationReasons.BackingMissing, $"The base image {config.BackingPath} is not there. Import the image again, or restore its claim.");
+            return new(TerminationReasons.BackingMissing, config.BackingFileBytes is null
+                ? $"The base image {config.BackingPath} is not there. Import the image again, or restore its claim."
+                : $"The base image {config.BackingPath} is not there: the container image that holds it was not mounted. That takes a cluster with image volumes (Kubernetes 1.35 or later).");
         }
 
         return (config.BackingFileBytes is { } verified ? JudgeSize(config, bytes, verified) : JudgeReport(config, found)) ?? JudgeHeader(config, found);

@@ -119,6 +119,26 @@ public sealed class ImageVolumeTests
     }
 
     [Fact]
+    public void A_server_that_takes_the_volume_for_an_empty_folder_is_told_of_and_tried_again()
+    {
+        ImageObservation seen = Fresh();
+        V1Pod pod = ImageObjects.Pod(seen.Image, Given.Options);
+        pod.Metadata.Uid = "import-uid";
+        V1Volume volume = pod.Spec.Volumes.Single(v => v.Image is not null);
+        (volume.Image, volume.EmptyDir) = (null, new V1EmptyDirVolumeSource());
+        pod.Status = new V1PodStatus
+        {
+            Phase = "Failed",
+            ContainerStatuses = [Given.Terminated(JsonSerializer.Serialize(Given.Report(TerminationReasons.ArtifactUnusable), ContractJson.Default.TerminationReport))],
+        };
+        Plan<LabImageStatus> plan = Plan(seen with { Pods = [pod] });
+        (plan.Status.Phase, Ready(plan).Reason).ShouldBe((ImagePhases.BackOff, "NoImageVolumes"));
+        Ready(plan).Message.ShouldContain("This cluster has no image volumes");
+        Ready(plan).Message.ShouldContain("is tried again at");
+        plan.Again.ShouldNotBeNull();
+    }
+
+    [Fact]
     public void A_LabNode_notes_it_on_its_claim_and_mounts_it()
     {
         NodeObservation seen = Given.Fresh() with { Image = ReadyImage(), BackingClaim = null };
