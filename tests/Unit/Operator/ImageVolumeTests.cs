@@ -135,7 +135,7 @@ public sealed class ImageVolumeTests
         (plan.Status.Phase, Ready(plan).Reason).ShouldBe((ImagePhases.BackOff, "NoImageVolumes"));
         Ready(plan).Message.ShouldContain("This cluster has no image volumes");
         Ready(plan).Message.ShouldContain("is tried again at");
-        plan.Again.ShouldNotBeNull();
+        plan.RequeueAfter.ShouldNotBeNull();
     }
 
     [Fact]
