@@ -108,9 +108,12 @@ internal static class SpaceChecks
         foreach ((V1Pod pod, V1ContainerStateWaiting waiting) in stuck.Take(Shown))
         {
             bool pull = waiting.Reason is "ErrImagePull" or "ImagePullBackOff" or "InvalidImageName" or "ErrImageNeverPull";
+            string? mounted = pod.Spec.Volumes?.Select(volume => volume.Image?.Reference).FirstOrDefault(reference => reference is not null && waiting.Message?.Contains(reference, StringComparison.Ordinal) == true);
             yield return new Finding(
                 check, Verdict.Fail, $"pod {pod.Metadata.Name}: {waiting.Reason}: {waiting.Message}",
-                pull ? $"Make {pod.Spec.Containers[0].Image} reachable from the nodes: chart values runner.image and runner.image.pullSecret." : $"kubectl -n {facts.Space} describe pod {pod.Metadata.Name}");
+                !pull ? $"kubectl -n {facts.Space} describe pod {pod.Metadata.Name}"
+                : mounted is not null ? $"Make {mounted} reachable from the nodes: bring it back to its registry, or correct spec.source.oci of its LabImage (reference and pullSecret)."
+                : $"Make {pod.Spec.Containers[0].Image} reachable from the nodes: chart values runner.image and runner.image.pullSecret.");
         }
 
         if (stuck.Length == 0)

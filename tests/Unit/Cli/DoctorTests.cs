@@ -107,6 +107,12 @@ public class DoctorTests
         Finding finding = SpaceChecks.Containers(Sound() with { Pods = Listed(pod) }).Single();
         (finding.Verdict, finding.Message).ShouldBe((Verdict.Fail, "pod labnode-web: ImagePullBackOff: no such host"));
         finding.Cure!.ShouldContain("runner.image");
+
+        // Of an image volume it is another one that can't be pulled.
+        pod.Spec.Volumes = [new V1Volume { Name = "image", Image = new V1ImageVolumeSource { Reference = "registry.example.org/lab/debian@sha256:cc" } }];
+        SpaceChecks.Containers(Sound() with { Pods = Listed(pod) }).Single().Cure!.ShouldContain("runner.image");
+        pod.Status.ContainerStatuses[0].State.Waiting.Message = "failed to pull registry.example.org/lab/debian@sha256:cc: not found";
+        SpaceChecks.Containers(Sound() with { Pods = Listed(pod) }).Single().Cure!.ShouldContain("Make registry.example.org/lab/debian@sha256:cc reachable from the nodes");
     }
 
     [Fact]

@@ -40,6 +40,7 @@ public class OverlayVerdictsTests
     public void The_base_must_be_there_and_be_the_one()
     {
         Reason(f => f with { BaseBytes = null }).ShouldBe(TerminationReasons.BackingMissing);
+        OverlayVerdicts.JudgeBase(RunnerGiven.Config() with { BackingFileBytes = 1000 }, RunnerGiven.Findings() with { BaseBytes = null })!.Message.ShouldContain("the container image that holds it was not mounted");
         Reason(f => f with { BaseReport = null }).ShouldBe(TerminationReasons.BackingMissing);
         Reason(f => f with { BaseReport = f.BaseReport! with { Sha256 = new string('f', 64) } }).ShouldBe(TerminationReasons.BackingMismatch);
         Reason(f => f with { Base = null }).ShouldBe(TerminationReasons.BackingMismatch);
