@@ -60,12 +60,11 @@ public static class ImageObjects
     /// <summary>The pod that imports the spec's revision.</summary>
     public static V1Pod Pod(V1Alpha1LabImage image, OperatorOptions options)
     {
-        bool mounted = ImageSources.IsMounted(image.Spec);
         var config = new ImportConfig
         {
             Image = $"{image.Metadata.NamespaceProperty}/{image.Metadata.Name}",
             Url = image.Spec.Source.Url,
-            Oci = mounted ? null : ImageSources.Oci(image.Spec.Source),
+            Oci = ImageSources.Oci(image.Spec),
             File = ImageSources.File(image.Spec.Source),
             Mounted = ImageSources.Mounted(image.Spec),
             Sha256 = image.Spec.Sha256,
@@ -87,7 +86,7 @@ public static class ImageObjects
             Annotations = new Dictionary<string, string> { [Annotations.ImportHash] = ImportHash(image) },
             OwnerReferences = [NodeObjects.OwnerOf(image)],
         };
-        if (!mounted)
+        if (!ImageSources.IsMounted(image.Spec))
         {
             pod.Spec.Containers[0].VolumeMounts.Add(new V1VolumeMount { Name = "image", MountPath = ContractNames.ImportDirectory });
             pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("image", Key(image).Name, readOnly: false));

@@ -194,11 +194,9 @@ public static class ImagePlanner
             }
 
             TerminationReport? report = NodeEnds.ParseReport(NodeEnds.RunnerStatus(pod)?.State?.Terminated?.Message);
-            string? told = null;
-            _ = pod.Metadata.Annotations?.TryGetValue(Annotations.ImportHash, out told);
             if (report is { Reason: TerminationReasons.Imported, Image: { } image } && image.Sha256 == _seen.Image.Spec.Sha256)
             {
-                if ((IsMounted || image.Path is not null) && told != ImageObjects.ImportHash(_seen.Image))
+                if ((IsMounted || image.Path is not null) && !WasToldThis(pod))
                 {
                     // It looked at another container image, or brought the bytes to a claim; what is asked for now is looked at next.
                     return true;
@@ -216,8 +214,10 @@ public static class ImagePlanner
             }
 
             // Servers before 1.31 do not know the field, drop it, and take what is left for an empty folder.
-            bool unmounted = IsMounted && told == ImageObjects.ImportHash(_seen.Image) && !pod.Spec.Volumes.Any(volume => volume.Image is not null);
+            bool unmounted = IsMounted && WasToldThis(pod) && !pod.Spec.Volumes.Any(volume => volume.Image is not null);
             string reason = unmounted ? "NoImageVolumes" : end.Reason!;
+            string? told = null;
+            _ = pod.Metadata.Annotations?.TryGetValue(Annotations.ImportHash, out told);
             string hash = ImageObjects.TryKey(told ?? "", pod.Spec.Containers[0].Image);
             int failed = _status.LastFailure?.ImportHash == hash ? _status.LastFailure.Consecutive + 1 : 1;
             _status.LastFailure = new LabImageFailure
@@ -273,7 +273,7 @@ public static class ImagePlanner
         {
             _status.Phase = ImagePhases.Importing;
             _status.Progress = null;
-            if (!IsMounted && !HasClaim())
+            if (!IsMounted && !SeeToClaim())
             {
                 return;
             }
@@ -293,7 +293,7 @@ public static class ImagePlanner
         }
 
         /// <summary>Sees to the claim that the import writes to; false while it has to go first, or waits for its storage class.</summary>
-        private bool HasClaim()
+        private bool SeeToClaim()
         {
             if (Claim is not { } claim)
             {
@@ -331,10 +331,8 @@ public static class ImagePlanner
         private void Watch(V1Pod pod)
         {
             _status.Phase = ImagePhases.Importing;
-            string? told = null;
-            _ = pod.Metadata.Annotations?.TryGetValue(Annotations.ImportHash, out told);
             bool over = NodeEnds.Read(pod, _now) is not null;
-            if (!over && told != ImageObjects.ImportHash(_seen.Image))
+            if (!over && !WasToldThis(pod))
             {
                 DeletePod(pod);
                 Ready(false, "Importing", "The source was changed; the import begins anew.");
@@ -377,6 +375,9 @@ public static class ImagePlanner
                 _status.Progress = Progress(_seen.Runner) ?? _status.Progress;
             }
         }
+
+        /// <summary>Whether an import's pod was made for what the spec says now.</summary>
+        private bool WasToldThis(V1Pod pod) => NodeObjects.WasMadeFor(pod, Annotations.ImportHash, ImageObjects.ImportHash(_seen.Image));
 
         private string BeingImported() => $"{ImageSources.Shown(Source)} is being {(IsMounted ? "pulled and verified" : "imported")}.";
 

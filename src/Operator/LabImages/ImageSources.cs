@@ -127,8 +127,8 @@ public static partial class ImageSources
         }
     }
 
-    /// <summary>What the runner is told of a registry; null when that is not the source.</summary>
-    public static OciSource? Oci(LabImageSource source) => source.Oci is not { } oci ? null : new OciSource(oci.Reference)
+    /// <summary>What the runner is told of a registry; null when it is not to pull from one.</summary>
+    public static OciSource? Oci(LabImageSpec spec) => IsMounted(spec) || spec.Source.Oci is not { } oci ? null : new OciSource(oci.Reference)
     {
         Path = oci.Path,
         AuthPath = oci.PullSecret is null ? null : ContractNames.PullSecretPath,

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Security.Cryptography;
 using Microsoft.Win32.SafeHandles;
 using SandLabX.Contract;
 using SandLabX.Runner.Posix;
@@ -23,26 +22,9 @@ internal static class ClaimFile
         FileSource source, string target, string wayOut, UnpackLimits limits, Action<long, long?> progress, TimeProvider clock, CancellationToken stop)
     {
         await using FileStream file = Open(source, "on the source's claim", TerminationReasons.SourceUnusable, wayOut);
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        long copied = 0, told = clock.GetTimestamp(), length = file.Length;
-        progress(0, length);
-        await SparseFile.WriteAsync(
-            file,
-            target,
-            limits,
-            piece =>
-            {
-                hash.AppendData(piece.Span);
-                copied += piece.Length;
-                if (clock.GetElapsedTime(told) >= TimeSpan.FromSeconds(1))
-                {
-                    told = clock.GetTimestamp();
-                    progress(copied, length);
-                }
-            },
-            stop).ConfigureAwait(false);
-        progress(copied, length);
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
+        using var digest = new PassingDigest(progress, clock, file.Length);
+        await SparseFile.WriteAsync(file, target, limits, digest.Append, stop).ConfigureAwait(false);
+        return digest.End();
     }
 
     /// <summary>Opens it for reading.</summary>

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using SandLabX.Contract;
 
 namespace SandLabX.Runner.Import;
@@ -25,24 +24,14 @@ internal static class MountedFile
     /// <summary>Its digest, in lower-case hexadecimal digits.</summary>
     internal static async Task<string> HashAsync(FileStream file, Action<long, long?> progress, TimeProvider clock, CancellationToken stop)
     {
-        const int piece = 1 << 20;
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        byte[] buffer = new byte[piece];
-        long told = clock.GetTimestamp(), length = file.Length, done = 0;
-        progress(0, length);
+        using var digest = new PassingDigest(progress, clock, file.Length);
+        byte[] buffer = new byte[1 << 20];
         for (int read; (read = await file.ReadAsync(buffer, stop).ConfigureAwait(false)) > 0;)
         {
-            hash.AppendData(buffer, 0, read);
-            done += read;
-            if (clock.GetElapsedTime(told) >= TimeSpan.FromSeconds(1))
-            {
-                told = clock.GetTimestamp();
-                progress(done, length);
-            }
+            digest.Append(buffer.AsMemory(0, read));
         }
 
-        progress(done, length);
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
+        return digest.End();
     }
 
     /// <summary>Refuses what no overlay can stand on as it is.</summary>

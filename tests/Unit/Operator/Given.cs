@@ -89,6 +89,19 @@ internal static class Given
         },
     };
 
+    /// <summary>An import's pod whose runner ended with this report.</summary>
+    public static V1Pod Import(V1Alpha1LabImage image, TerminationReport report, string uid = "import-uid")
+    {
+        V1Pod pod = ImageObjects.Pod(image, Options);
+        pod.Metadata.Uid = uid;
+        pod.Status = new V1PodStatus
+        {
+            Phase = report.Image is null ? "Failed" : "Succeeded",
+            ContainerStatuses = [Terminated(JsonSerializer.Serialize(report, ContractJson.Default.TerminationReport))],
+        };
+        return pod;
+    }
+
     /// <summary>A pod whose runner ended with this report.</summary>
     public static V1Pod Ended(V1Alpha1LabNode node, TerminationReport report) => Pod(node, p =>
     {

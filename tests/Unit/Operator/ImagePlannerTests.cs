@@ -29,14 +29,7 @@ public sealed class ImagePlannerTests
     private static ImageObservation Ended(ImageObservation seen, string reason, ImageReport? image = null, string uid = "import-uid")
     {
         Plan<LabImageStatus> plan = Plan(seen);
-        V1Pod pod = ImageObjects.Pod(seen.Image, Given.Options);
-        pod.Metadata.Uid = uid;
-        var report = new TerminationReport { Reason = reason, Message = reason + " happened.", At = Given.Now, Image = image };
-        pod.Status = new V1PodStatus
-        {
-            Phase = image is null ? "Failed" : "Succeeded",
-            ContainerStatuses = [Given.Terminated(JsonSerializer.Serialize(report, ContractJson.Default.TerminationReport))],
-        };
+        V1Pod pod = Given.Import(seen.Image, Given.Report(reason) with { Image = image }, uid);
         return seen with { Image = Written(seen, plan), Claims = [ImageObjects.Claim(seen.Image)], Pods = [pod] };
     }
 

@@ -122,15 +122,9 @@ public sealed class ImageVolumeTests
     public void A_server_that_takes_the_volume_for_an_empty_folder_is_told_of_and_tried_again()
     {
         ImageObservation seen = Fresh();
-        V1Pod pod = ImageObjects.Pod(seen.Image, Given.Options);
-        pod.Metadata.Uid = "import-uid";
+        V1Pod pod = Given.Import(seen.Image, Given.Report(TerminationReasons.ArtifactUnusable));
         V1Volume volume = pod.Spec.Volumes.Single(v => v.Image is not null);
         (volume.Image, volume.EmptyDir) = (null, new V1EmptyDirVolumeSource());
-        pod.Status = new V1PodStatus
-        {
-            Phase = "Failed",
-            ContainerStatuses = [Given.Terminated(JsonSerializer.Serialize(Given.Report(TerminationReasons.ArtifactUnusable), ContractJson.Default.TerminationReport))],
-        };
         Plan<LabImageStatus> plan = Plan(seen with { Pods = [pod] });
         (plan.Status.Phase, Ready(plan).Reason).ShouldBe((ImagePhases.BackOff, "NoImageVolumes"));
         Ready(plan).Message.ShouldContain("This cluster has no image volumes");
@@ -239,10 +233,7 @@ public sealed class ImageVolumeTests
 
     private static ImageObservation Ended(ImageObservation seen, ImageReport? report = null)
     {
-        V1Pod pod = ImageObjects.Pod(seen.Image, Given.Options);
-        pod.Metadata.Uid = "import-uid";
-        var word = new TerminationReport { Reason = TerminationReasons.Imported, Message = "Done.", At = Given.Now, Image = report ?? s_report };
-        pod.Status = new V1PodStatus { Phase = "Succeeded", ContainerStatuses = [Given.Terminated(JsonSerializer.Serialize(word, ContractJson.Default.TerminationReport))] };
+        V1Pod pod = Given.Import(seen.Image, Given.Report(TerminationReasons.Imported) with { Image = report ?? s_report });
         return seen with { Image = Written(seen, Plan(seen)), Pods = [pod] };
     }
 
