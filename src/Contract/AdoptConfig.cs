@@ -2,7 +2,8 @@ namespace SandLabX.Contract;
 
 /// <summary>
 /// What an adoption is told: the JSON in <see cref="ContractNames.ConfigVariable"/> of a pod that receives a disk that was made elsewhere. The bytes come by the
-/// upload of <see cref="ContractNames.UploadPath"/>, or are copied from a claim (<see cref="File"/>).
+/// upload of <see cref="ContractNames.UploadPath"/>, or are copied from a claim (<see cref="File"/>). Their digest is told by <see cref="ContractNames.DigestFile"/>, so that
+/// who computes it may do so while they are on their way; nothing is made of them before.
 /// </summary>
 public sealed record AdoptConfig
 {
@@ -26,9 +27,6 @@ public sealed record AdoptConfig
 
     /// <summary>The overlay's file on another claim: it is copied from there, and no upload is waited for. Null for an upload.</summary>
     public FileSource? File { get; init; }
-
-    /// <summary>SHA-256 of the overlay as it is sent, 64 hexadecimal digits.</summary>
-    public required string Sha256 { get; init; }
 
     /// <summary>The backing file that the overlay names as it is sent, and the only one that it may name.</summary>
     public required string SourceBacking { get; init; }

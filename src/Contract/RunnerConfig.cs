@@ -186,7 +186,8 @@ public static class ContractNames
     public const string UploadFinishPath = UploadPath + "/finish";
 
     /// <summary>
-    /// Folder in which the kubelet shows what is wished of a guest that runs, a file a wish (<see cref="PowerFile"/>, <see cref="ResetFile"/>, <see cref="SizeFile"/>), from the pod's
+    /// Folder in which the kubelet shows what is wished of a guest that runs, a file a wish (<see cref="PowerFile"/>, <see cref="ResetFile"/>, <see cref="SizeFile"/>), or what an
+    /// adoption is told while it goes on (<see cref="DigestFile"/>), from the pod's
     /// annotations. Who may write those could delete the pod as well, so no other credential is needed; and a wish outlives the one who wrote it.
     /// </summary>
     public const string WishDirectory = "/wishes";
@@ -196,6 +197,9 @@ public static class ContractNames
 
     /// <summary>File in <see cref="WishDirectory"/>: the reset that was asked for; each change of the string resets the guest once.</summary>
     public const string ResetFile = "reset";
+
+    /// <summary>File in <see cref="WishDirectory"/>, of an adoption: SHA-256 of the overlay as it is sent or copied, 64 hexadecimal digits; empty until it is known.</summary>
+    public const string DigestFile = "sha256";
 
     /// <summary>File in <see cref="WishDirectory"/>: the disk's virtual size in bytes, once its claim has the room. A smaller one than the disk has is no wish.</summary>
     public const string SizeFile = "size";

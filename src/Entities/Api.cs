@@ -107,6 +107,9 @@ public static class Annotations
     /// <summary>On a pod that brings a disk in or out: a hash of what it was told, so that one that is left from an interrupted run is used again or replaced.</summary>
     public const string TransferHash = Api.Group + "/transfer-hash";
 
+    /// <summary>On a pod that brings a disk in: SHA-256 of the disk's file, 64 hexadecimal digits, once that is known. The kubelet shows it to the runner as a file.</summary>
+    public const string TransferDigest = Api.Group + "/transfer-sha256";
+
     /// <summary>On a LabNode's pod: Block once a PodDisruptionBudget guards it from evictions, or how the API server refused that; nothing else otherwise.</summary>
     public const string EvictionPolicy = Api.Group + "/eviction-policy";
 }

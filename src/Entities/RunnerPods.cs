@@ -96,6 +96,29 @@ public static class RunnerPods
         }
     }
 
+    /// <summary>Lets a pod hear of what is wished while it runs: the kubelet shows its annotations as files of <see cref="ContractNames.WishDirectory"/>.</summary>
+    /// <param name="pod">The pod, with the runner as its first container.</param>
+    /// <param name="wishes">The files, and the annotation that each shows.</param>
+    public static void MountWishes(V1PodSpec pod, params (string File, string Annotation)[] wishes)
+    {
+        pod.Containers[0].VolumeMounts.Add(new V1VolumeMount { Name = "wishes", MountPath = ContractNames.WishDirectory, ReadOnlyProperty = true });
+        pod.Volumes.Add(new V1Volume
+        {
+            Name = "wishes",
+            DownwardAPI = new V1DownwardAPIVolumeSource
+            {
+                Items =
+                [
+                    .. wishes.Select(wish => new V1DownwardAPIVolumeFile
+                    {
+                        Path = wish.File,
+                        FieldRef = new V1ObjectFieldSelector { ApiVersion = "v1", FieldPath = $"metadata.annotations['{wish.Annotation}']" },
+                    }),
+                ],
+            },
+        });
+    }
+
     /// <summary>A volume from a claim.</summary>
     public static V1Volume ClaimVolume(string name, string claim, bool readOnly) => new()
     {

@@ -63,7 +63,6 @@ internal static class Configuration
         Check(IsPath(config.OverlayPath) && Path.GetFileName(config.OverlayPath) == $"node_{config.DiskId}.qcow2", "overlayPath", config.OverlayPath, "an absolute path that ends in node_<diskId>.qcow2");
         Check(IsPath(config.BackingPath), "backingPath", config.BackingPath, "an absolute path");
         Check(IsDigest(config.BackingSha256), "backingSha256", config.BackingSha256, "64 hexadecimal digits");
-        Check(IsDigest(config.Sha256), "sha256", config.Sha256, "64 hexadecimal digits");
         Check(config.SourceBacking is { Length: > 0 and <= MaxBackingName }, "sourceBacking", config.SourceBacking, $"1 to {MaxBackingName} characters");
         Check(config.VirtualSizeBytes > 0, "virtualSizeBytes", $"{config.VirtualSizeBytes}", "more than 0");
         CheckFile(config.File);
@@ -95,7 +94,8 @@ internal static class Configuration
 
     private static bool IsDiskId(string? id) => id is { Length: >= 1 and <= 63 } && id.All(c => c is (>= 'a' and <= 'z') or (>= '0' and <= '9') or '-');
 
-    private static bool IsDigest(string? digest) => digest is { Length: 64 } && digest.All(char.IsAsciiHexDigit);
+    /// <summary>Whether it is a SHA-256 in hexadecimal digits.</summary>
+    internal static bool IsDigest(string? digest) => digest is { Length: 64 } && digest.All(char.IsAsciiHexDigit);
 
     private static bool IsPath(string? path) => path is { Length: > 1 and <= MaxBackingName } && path[0] == '/' && !path.Any(char.IsControl) && Path.GetFullPath(path) == path;
 }

@@ -21,6 +21,9 @@ internal sealed class Call(ParseResult words, Output output, CancellationToken s
     /// <summary>An option's value.</summary>
     internal T? Get<T>(Option<T> option) => words.GetValue(option);
 
+    /// <summary>How long something may take.</summary>
+    internal TimeSpan Get(TimeoutOption option) => words.GetResult(option) is null ? option.Otherwise : words.GetValue(option);
+
     /// <summary>An argument's value.</summary>
     internal T? Get<T>(Argument<T> argument) => words.GetValue(argument);
 

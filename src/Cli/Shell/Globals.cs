@@ -15,6 +15,13 @@ internal enum Format
     Yaml,
 }
 
+/// <summary><c>--timeout</c>. Its default is not the library's to know, which would print it as 00:03:00.</summary>
+internal sealed class TimeoutOption(TimeSpan otherwise) : Option<TimeSpan>("--timeout")
+{
+    /// <summary>What counts where it is not given.</summary>
+    internal TimeSpan Otherwise => otherwise;
+}
+
 /// <summary>The options that every verb has, named as kubectl names them, and those that several share.</summary>
 internal static class Globals
 {
@@ -50,9 +57,8 @@ internal static class Globals
     {
         var option = new Option<Format>("--output", "-o")
         {
-            Description = "Form of the result: table, json or yaml.",
+            Description = "Form of the result: table, json or yaml. Default: table.",
             HelpName = "table|json|yaml",
-            DefaultValueFactory = _ => Format.Table,
             CustomParser = result =>
             {
                 switch (result.Tokens[0].Value)
@@ -78,11 +84,10 @@ internal static class Globals
 
     /// <summary>A fresh <c>--timeout</c>.</summary>
     /// <param name="seconds">The default, in seconds.</param>
-    internal static Option<TimeSpan> Timeout(double seconds) => new("--timeout")
+    internal static TimeoutOption Timeout(double seconds) => new(TimeSpan.FromSeconds(seconds))
     {
         Description = $"How long it may take, such as 90s, 5m or 1h. Default: {KubectlDurations.Write(TimeSpan.FromSeconds(seconds))}.",
         HelpName = "TIME",
-        DefaultValueFactory = _ => TimeSpan.FromSeconds(seconds),
         CustomParser = result =>
         {
             if (KubectlDurations.TryParse(result.Tokens.Count > 0 ? result.Tokens[0].Value : "", out TimeSpan time))

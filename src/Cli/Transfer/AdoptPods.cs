@@ -50,6 +50,7 @@ internal static class AdoptPods
         V1Container container = pod.Spec.Containers[0];
         container.VolumeMounts.Add(new V1VolumeMount { Name = "disk", MountPath = ContractNames.OverlayDirectory });
         pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("disk", DiskClaims.NameOf(node), readOnly: false));
+        RunnerPods.MountWishes(pod.Spec, (ContractNames.DigestFile, Annotations.TransferDigest));
         RunnerPods.MountImage(pod.Spec, "image", ImageDirectory(backing), backing.Claim, backing.Volume);
         if (source is not null)
         {

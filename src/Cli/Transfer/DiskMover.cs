@@ -54,33 +54,49 @@ internal sealed class DiskMover(Cluster cluster, RunnerSettings settings, TimeSp
 
         await using FileStream file = SourceFile.Open(disk.Path);
         SourceFacts before = SourceFile.Look(disk.Path);
-        string sha256 = await Digest.Sha256Async(file, read => progress("read", read), stop).ConfigureAwait(false);
-        Unchanged(disk, file, before);
-        LabNodeBacking backing = BackingOf(await bringing.ConfigureAwait(false));
-        V1PersistentVolumeClaim claim = await ClaimAsync(disk, backing, stop).ConfigureAwait(false);
-        var config = new AdoptConfig
+        var told = new DiskProgress(progress, file.Length);
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        Task<string> reading = ReadAsync(disk, file, before, told, over.Token);
+        try
         {
-            Node = $"{cluster.Namespace}/{disk.Node}",
-            DiskId = disk.DiskId,
-            OverlayPath = $"{ContractNames.OverlayDirectory}/node_{disk.DiskId}.qcow2",
-            BackingPath = AdoptPods.BackingPath(backing),
-            BackingFileBytes = backing.Volume?.FileSizeBytes,
-            BackingSha256 = backing.Digest!["sha256:".Length..],
-            File = disk.Source is { } source ? new FileSource(ContractNames.SourceDirectory, source.Path) : null,
-            Sha256 = sha256,
-            SourceBacking = disk.SourceBacking,
-            VirtualSizeBytes = disk.VirtualSizeBytes,
-            ClaimBytes = claim.Spec.Resources.Requests["storage"].ToInt64(),
-            CreatedAt = disk.CreatedAt,
-            DiskRevision = disk.Revision,
-        };
-        TerminationReport report = await AdoptAsync(disk, config, backing, file, progress, stop).ConfigureAwait(false);
-        if (report.Reason != TerminationReasons.Adopted)
+            LabNodeBacking backing = BackingOf(await bringing.ConfigureAwait(false));
+            V1PersistentVolumeClaim claim = await ClaimAsync(disk, backing, stop).ConfigureAwait(false);
+            var config = new AdoptConfig
+            {
+                Node = $"{cluster.Namespace}/{disk.Node}",
+                DiskId = disk.DiskId,
+                OverlayPath = $"{ContractNames.OverlayDirectory}/node_{disk.DiskId}.qcow2",
+                BackingPath = AdoptPods.BackingPath(backing),
+                BackingFileBytes = backing.Volume?.FileSizeBytes,
+                BackingSha256 = backing.Digest!["sha256:".Length..],
+                File = disk.Source is { } source ? new FileSource(ContractNames.SourceDirectory, source.Path) : null,
+                SourceBacking = disk.SourceBacking,
+                VirtualSizeBytes = disk.VirtualSizeBytes,
+                ClaimBytes = claim.Spec.Resources.Requests["storage"].ToInt64(),
+                CreatedAt = disk.CreatedAt,
+                DiskRevision = disk.Revision,
+            };
+            TerminationReport report = await AdoptAsync(disk, config, backing, file, reading, told, over).ConfigureAwait(false);
+            if (report.Reason != TerminationReasons.Adopted)
+            {
+                throw new CliException(ExitCodes.Failed, $"{report.Reason}: {report.Message}{WayOut(report.Reason, disk, config.ClaimBytes.Value)}");
+            }
+        }
+        finally
         {
-            throw new CliException(ExitCodes.Failed, $"{report.Reason}: {report.Message}{WayOut(report.Reason, disk, config.ClaimBytes.Value)}");
+            await over.CancelAsync().ConfigureAwait(false);
+            await ((Task)reading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         Unchanged(disk, file, before);
+    }
+
+    /// <summary>Reads it for its digest.</summary>
+    private static async Task<string> ReadAsync(DiskShipment disk, FileStream file, SourceFacts before, DiskProgress told, CancellationToken stop)
+    {
+        string sha256 = await Digest.Sha256Async(file, told.Read, stop).ConfigureAwait(false);
+        Unchanged(disk, file, before);
+        return sha256;
     }
 
     private async Task<V1PersistentVolumeClaim> ClaimAsync(DiskShipment disk, LabNodeBacking backing, CancellationToken stop)
@@ -101,37 +117,64 @@ internal sealed class DiskMover(Cluster cluster, RunnerSettings settings, TimeSp
         return there;
     }
 
-    private async Task<TerminationReport> AdoptAsync(DiskShipment disk, AdoptConfig config, LabNodeBacking backing, FileStream file, Action<string, long> progress, CancellationToken stop)
+    /// <summary>Has a pod take it, which may begin with its bytes before their digest is known here.</summary>
+    private async Task<TerminationReport> AdoptAsync(
+        DiskShipment disk, AdoptConfig config, LabNodeBacking backing, FileStream file, Task<string> reading, DiskProgress told, CancellationTokenSource over)
     {
         var key = new ObjectKey(cluster.Namespace, "adopt-" + disk.Node);
-        progress("waiting for its pod", 0);
-        V1Pod pod = await RunnerPod.EnsureAsync(cluster, AdoptPods.Make(key, disk.Node, config, backing, settings.Runner, disk.Source?.Claim), stop).ConfigureAwait(false);
+        V1Pod pod = await RunnerPod.EnsureAsync(cluster, AdoptPods.Make(key, disk.Node, config, backing, settings.Runner, disk.Source?.Claim), over.Token).ConfigureAwait(false);
+        Task<TerminationReport> taking = TakeAsync(disk, pod, file, told, over.Token);
+        Task announcing = AnnounceAsync(pod, reading, over.Token);
         try
         {
-            pod = await RunnerPod.StartedAsync(cluster, pod, patience, stop).ConfigureAwait(false);
-            if (disk.Source is null)
+            if (await Task.WhenAny(taking, announcing).ConfigureAwait(false) == announcing)
             {
-                await SendAsync(pod, file, progress, stop).ConfigureAwait(false);
-                return await RunnerPod.EndedAsync(cluster, pod, stop).ConfigureAwait(false);
+                await announcing.ConfigureAwait(false);
             }
 
-            return await CopyVoice.EndedAsync(cluster, pod, progress, clock, stop).ConfigureAwait(false);
+            return await taking.ConfigureAwait(false);
         }
         finally
         {
+            await over.CancelAsync().ConfigureAwait(false);
+            await Task.WhenAll(taking, announcing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
             // Also when the user has had enough: what the pod received stays on the claim.
             using var soon = new CancellationTokenSource(TimeSpan.FromSeconds(5), clock);
             await RunnerPod.DeleteAsync(cluster, pod, soon.Token).ConfigureAwait(false);
         }
     }
 
-    private async Task SendAsync(V1Pod pod, FileStream file, Action<string, long> progress, CancellationToken stop)
+    private async Task<TerminationReport> TakeAsync(DiskShipment disk, V1Pod pod, FileStream file, DiskProgress told, CancellationToken stop)
+    {
+        V1Pod started = await RunnerPod.StartedAsync(cluster, pod, patience, stop).ConfigureAwait(false);
+        if (disk.Source is not null)
+        {
+            return await CopyVoice.EndedAsync(cluster, started, told.Brought, clock, stop).ConfigureAwait(false);
+        }
+
+        await SendAsync(started, file, told, stop).ConfigureAwait(false);
+        return await RunnerPod.EndedAsync(cluster, started, stop).ConfigureAwait(false);
+    }
+
+    private async Task AnnounceAsync(V1Pod pod, Task<string> reading, CancellationToken stop)
+    {
+        string sha256 = await reading.ConfigureAwait(false);
+        if (pod.Metadata.Annotations.TryGetValue(Annotations.TransferDigest, out string? earlier) && earlier != sha256)
+        {
+            throw new CliException(ExitCodes.Refused, $"The disk was announced to pod {pod.Metadata.Name} as sha256 {earlier} by an earlier run, and has {sha256} now: it was written meanwhile. Run this again.");
+        }
+
+        await RunnerPod.AnnotateAsync(cluster, pod, Annotations.TransferDigest, sha256, stop).ConfigureAwait(false);
+    }
+
+    private async Task SendAsync(V1Pod pod, FileStream file, DiskProgress told, CancellationToken stop)
     {
         using var client = UploadClient.To(cluster, ObjectKey.Of(pod), clock);
         try
         {
             await client.SendAsync(
-                file, sent => progress(sent < file.Length ? "sent" : "being checked", sent), s => RunnerPod.LivesAsync(cluster, pod, s), stop).ConfigureAwait(false);
+                file, sent => told.Brought(sent < file.Length ? "sent" : "being checked", sent), s => RunnerPod.LivesAsync(cluster, pod, s), stop).ConfigureAwait(false);
         }
         catch (UploadRefusedException)
         {
@@ -151,5 +194,7 @@ internal sealed class DiskMover(Cluster cluster, RunnerSettings settings, TimeSp
         ? source.WayOut(cluster.Namespace, disk.Path)
         : reason == TerminationReasons.NoSpace
         ? $" Claim {DiskClaims.NameOf(disk.Node)} of namespace {cluster.Namespace} asks for {Quantities.Format(asked)}, and the disk wishes for {Quantities.Format(disk.ClaimBytes)}: raise that, where its storage class allows expansion, or delete the claim and name another class with --storage-class."
+        : reason == TerminationReasons.InvalidConfiguration
+        ? " Is SandLabX in the cluster of this program's version? 'kubectl sandlabx doctor' tells."
         : "";
 }

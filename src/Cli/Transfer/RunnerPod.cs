@@ -101,14 +101,34 @@ internal static class RunnerPod
         await LookAsync(cluster, pod, stop).ConfigureAwait(false) is { } seen && End(seen) is null;
 
     /// <summary>This very pod as it is now; null when it is gone.</summary>
-    internal static async Task<V1Pod?> LookAsync(Cluster cluster, V1Pod pod, CancellationToken stop)
+    internal static Task<V1Pod?> LookAsync(Cluster cluster, V1Pod pod, CancellationToken stop) => PatientlyAsync(
+        async () => await cluster.Api.GetAsync<V1Pod>(ObjectKey.Of(pod), stop).ConfigureAwait(false) is { } seen && seen.Metadata.Uid == pod.Metadata.Uid ? seen : null, stop);
+
+    /// <summary>Writes an annotation of it; one that is gone, or over, has no use for it.</summary>
+    internal static async Task AnnotateAsync(Cluster cluster, V1Pod pod, string annotation, string value, CancellationToken stop)
+    {
+        var annotations = new Dictionary<string, string?> { [annotation] = value };
+        while (await LivesAsync(cluster, pod, stop).ConfigureAwait(false))
+        {
+            try
+            {
+                await PatientlyAsync(async () => await cluster.Api.AnnotateAsync<V1Pod>(ObjectKey.Of(pod), pod.Metadata.Uid, annotations, null, stop).ConfigureAwait(false), stop).ConfigureAwait(false);
+                return;
+            }
+            catch (KubeException e) when (e.Kind is KubeError.NotFound or KubeError.Conflict)
+            {
+                await Task.Delay(s_look, stop).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static async Task<V1Pod?> PatientlyAsync(Func<Task<V1Pod?>> ask, CancellationToken stop)
     {
         for (int away = 0; ; away++)
         {
             try
             {
-                V1Pod? seen = await cluster.Api.GetAsync<V1Pod>(new ObjectKey(pod.Metadata.NamespaceProperty, pod.Metadata.Name), stop).ConfigureAwait(false);
-                return seen?.Metadata.Uid == pod.Metadata.Uid ? seen : null;
+                return await ask().ConfigureAwait(false);
             }
             catch (KubeException e) when (e.Kind is KubeError.Transient or KubeError.Throttled && away < MaxAway)
             {

@@ -23,7 +23,7 @@ internal static class ConsoleVerb
             HelpName = "KEY",
             DefaultValueFactory = _ => "^]",
         };
-        Option<TimeSpan> timeout = Globals.Timeout(180);
+        TimeoutOption timeout = Globals.Timeout(180);
         timeout.Description = "How long a guest that is on its way is waited for. Default: 3m.";
         var command = new Command("console", "A guest's serial console.") { name, script, escape, timeout };
         command.Runs(async call =>

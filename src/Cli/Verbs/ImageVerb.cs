@@ -25,7 +25,7 @@ internal static class ImageVerb
         var size = new Option<string?>("--size") { Description = "With --create: size of its claim; otherwise a tenth and 128 MiB more than the file.", HelpName = "QUANTITY" };
         var storageClass = new Option<string?>("--storage-class") { Description = "With --create: storage class of its claim.", HelpName = "NAME" };
         var accessMode = new Option<string?>("--access-mode") { Description = "With --create: ReadWriteOnce or ReadWriteMany.", HelpName = "MODE" };
-        Option<TimeSpan> timeout = Globals.Timeout(300);
+        TimeoutOption timeout = Globals.Timeout(300);
         timeout.Description = "How long the import's pod is waited for. Default: 5m.";
         Option<Format> output = Globals.Output();
         var command = new Command("upload", "Sends a file of this machine into the cluster as a LabImage; goes on where an earlier try ended.")

@@ -41,10 +41,10 @@ internal static class MigrateVerb
         var accept = new Option<string[]>("--accept-base") { Description = "Takes this base image although there are signs that it is not what the disks were made on. Can be given more than once.", HelpName = "FILE" };
         var dryRun = new Option<bool>("--dry-run") { Description = "Says what would be done. With -o yaml: the manifests." };
         var storageClass = new Option<string?>("--storage-class") { Description = "Storage class of all claims; otherwise the cluster's default.", HelpName = "NAME" };
-        var parallel = new Option<int>("--parallel") { Description = "How many are moved at a time, 1 to 16. Default: 2.", HelpName = "N", DefaultValueFactory = _ => 2 };
+        var parallel = new Option<int>("--parallel") { Description = "How many are moved at a time, 1 to 16.", HelpName = "N", DefaultValueFactory = _ => 2 };
         var runnerImage = new Option<string?>("--runner-image") { Description = "The runner's image; otherwise the one that the operator uses.", HelpName = "IMAGE" };
-        var operatorSpace = new Option<string>("--operator-namespace") { Description = "The operator's namespace. Default: sandlabx-system.", HelpName = "NAME", DefaultValueFactory = _ => "sandlabx-system" };
-        Option<TimeSpan> timeout = Globals.Timeout(600);
+        var operatorSpace = new Option<string>("--operator-namespace") { Description = "The operator's namespace.", HelpName = "NAME", DefaultValueFactory = _ => "sandlabx-system" };
+        TimeoutOption timeout = Globals.Timeout(600);
         timeout.Description = "How long a pod may take to start, such as 90s or 10m. Default: 10m.";
         Option<Format> output = Globals.Output();
         parallel.Validators.Add(given =>

@@ -13,8 +13,11 @@ internal static class NodeNames
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(5);
 
     /// <summary>Names of LabNodes.</summary>
-    internal static IEnumerable<CompletionItem> Complete(CompletionContext context) => Ask(context, cluster => async stop =>
-        (await cluster.Api.ListAsync<V1Alpha1LabNode>(cluster.Namespace, null, stop).ConfigureAwait(false)).Select(n => n.Metadata.Name));
+    internal static IEnumerable<CompletionItem> Complete(CompletionContext context) => ReferenceEquals(context, CompletionContext.Empty)
+        // Help asks what a word may be when nothing was typed: it is there without a cluster, and the same on all of them.
+        ? []
+        : Ask(context, cluster => async stop =>
+            (await cluster.Api.ListAsync<V1Alpha1LabNode>(cluster.Namespace, null, stop).ConfigureAwait(false)).Select(n => n.Metadata.Name));
 
     private static IEnumerable<CompletionItem> Ask(CompletionContext context, Func<Cluster, Func<CancellationToken, Task<IEnumerable<string>>>> ask)
     {

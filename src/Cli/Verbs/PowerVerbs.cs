@@ -22,10 +22,10 @@ internal static class PowerVerbs
     ];
 
     /// <summary>The options of waiting, which <c>wipe</c> has too.</summary>
-    internal static (Option<bool> NoWait, Option<TimeSpan> Timeout) Waiting(Command command)
+    internal static (Option<bool> NoWait, TimeoutOption Timeout) Waiting(Command command)
     {
         var noWait = new Option<bool>("--no-wait") { Description = "Asks for it and does not wait until the status says so." };
-        Option<TimeSpan> timeout = Globals.Timeout(Patience);
+        TimeoutOption timeout = Globals.Timeout(Patience);
         command.Options.Add(noWait);
         command.Options.Add(timeout);
         return (noWait, timeout);
@@ -38,7 +38,7 @@ internal static class PowerVerbs
     {
         var command = new Command(name, help);
         var choice = new NodeChoice(command);
-        (Option<bool> noWait, Option<TimeSpan> timeout) = Waiting(command);
+        (Option<bool> noWait, TimeoutOption timeout) = Waiting(command);
         Option<Format> output = Globals.Output();
         command.Options.Add(output);
         Option<bool> yes = Globals.Yes();

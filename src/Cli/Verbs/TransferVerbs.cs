@@ -22,7 +22,7 @@ internal static class TransferVerbs
         var file = new Argument<string>("FILE") { Description = "The file that is written, such as web.sandlabx.tar.gz." };
         var includeBase = new Option<bool>("--include-base") { Description = "Puts the base image into the file as well; without it, the target must have that image." };
         var force = new Option<bool>("--force") { Description = "Writes over a file that is there." };
-        (Option<string?> runnerImage, Option<string> operatorSpace, Option<TimeSpan> timeout) = Shared();
+        (Option<string?> runnerImage, Option<string> operatorSpace, TimeoutOption timeout) = Shared();
         Option<Format> output = Globals.Output();
         var command = new Command("export", "Writes a stopped VM into one file, which import makes a VM of again, here or in another cluster.")
         {
@@ -54,7 +54,7 @@ internal static class TransferVerbs
         var name = new Option<string?>("--name") { Description = "Name of the LabNode; otherwise the one that it had.", HelpName = "NAME" };
         var storageClass = new Option<string?>("--storage-class") { Description = "Storage class of its claims; otherwise the cluster's default.", HelpName = "NAME" };
         var scratch = new Option<string?>("--scratch") { Description = "A folder with room for what is in the file; otherwise the file's own.", HelpName = "FOLDER" };
-        (Option<string?> runnerImage, Option<string> operatorSpace, Option<TimeSpan> timeout) = Shared();
+        (Option<string?> runnerImage, Option<string> operatorSpace, TimeoutOption timeout) = Shared();
         var command = new Command("import", "Makes a VM of a file that export wrote; stopped, as it was.") { file, name, storageClass, scratch, runnerImage, operatorSpace, timeout };
         command.Runs(async call =>
         {
@@ -72,13 +72,13 @@ internal static class TransferVerbs
         return command;
     }
 
-    private static (Option<string?> RunnerImage, Option<string> OperatorSpace, Option<TimeSpan> Timeout) Shared()
+    private static (Option<string?> RunnerImage, Option<string> OperatorSpace, TimeoutOption Timeout) Shared()
     {
-        Option<TimeSpan> timeout = Globals.Timeout(600);
+        TimeoutOption timeout = Globals.Timeout(600);
         timeout.Description = "How long a pod may take to start, such as 90s or 10m. Default: 10m.";
         return (
             new Option<string?>("--runner-image") { Description = "The runner's image; otherwise the one that the operator uses.", HelpName = "IMAGE" },
-            new Option<string>("--operator-namespace") { Description = "The operator's namespace. Default: sandlabx-system.", HelpName = "NAME", DefaultValueFactory = _ => "sandlabx-system" },
+            new Option<string>("--operator-namespace") { Description = "The operator's namespace.", HelpName = "NAME", DefaultValueFactory = _ => "sandlabx-system" },
             timeout);
     }
 }

@@ -19,7 +19,7 @@ internal static class VncVerb
                 result.AddError("--port is a number from 0 to 65535.");
             }
         });
-        Option<TimeSpan> timeout = Globals.Timeout(180);
+        TimeoutOption timeout = Globals.Timeout(180);
         timeout.Description = "How long a guest that is on its way is waited for. Default: 3m.";
         var command = new Command("vnc", "A guest's screen at a port of this machine, for a VNC viewer, until Ctrl-C.") { name, port, timeout };
         command.Runs(async call =>

@@ -16,7 +16,7 @@ internal static class WipeVerb
         command.Options.Add(to);
         Option<bool> yes = Globals.Yes();
         command.Options.Add(yes);
-        (Option<bool> noWait, Option<TimeSpan> timeout) = PowerVerbs.Waiting(command);
+        (Option<bool> noWait, TimeoutOption timeout) = PowerVerbs.Waiting(command);
         Option<Format> output = Globals.Output();
         command.Options.Add(output);
         command.Runs(async call =>

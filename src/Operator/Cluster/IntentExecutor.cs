@@ -42,8 +42,8 @@ public sealed class IntentExecutor(KubeApi api, EvictionGuards guards, ILogger<I
         {
             Intent.CreateClaim create => CreateAsync(create.Claim, stop),
             Intent.CreatePod create => CreateAsync(create.Pod, stop),
-            Intent.WishOfPod wish => api.PatchAsync<V1Pod>(wish.Key, Annotate(wish.Uid, wish.Annotations!), stop),
-            Intent.NoteOnClaim note => api.PatchAsync<V1PersistentVolumeClaim>(note.Key, Annotate(note.Uid, note.Annotations, note.ResourceVersion), stop),
+            Intent.WishOfPod wish => api.AnnotateAsync<V1Pod>(wish.Key, wish.Uid, wish.Annotations!, null, stop),
+            Intent.NoteOnClaim note => api.AnnotateAsync<V1PersistentVolumeClaim>(note.Key, note.Uid, note.Annotations, note.ResourceVersion, stop),
             Intent.GrowClaim grow => api.PatchAsync<V1PersistentVolumeClaim>(
                 grow.Key,
                 new JsonObject
@@ -83,22 +83,6 @@ public sealed class IntentExecutor(KubeApi api, EvictionGuards guards, ILogger<I
 
             throw;
         }
-    }
-
-    /// <summary>With the UID, which can't be changed: a patch of another object of the name is refused. With a resource version, so is one of an object that changed since.</summary>
-    private static JsonObject Annotate(string uid, IReadOnlyDictionary<string, string?> annotations, string? resourceVersion = null)
-    {
-        var metadata = new JsonObject
-        {
-            ["uid"] = uid,
-            ["annotations"] = new JsonObject(annotations.Select(a => KeyValuePair.Create(a.Key, (JsonNode?)a.Value))),
-        };
-        if (resourceVersion is not null)
-        {
-            metadata["resourceVersion"] = resourceVersion;
-        }
-
-        return new JsonObject { ["metadata"] = metadata };
     }
 
     private static string Name(Intent intent) => intent switch

@@ -157,7 +157,6 @@ public static class NodeObjects
             RunnerPods.MountImage(pod.Spec, "image", imageFolder, backing.Claim, backing.Volume);
         }
 
-        runner.VolumeMounts.Add(new V1VolumeMount { Name = "wishes", MountPath = ContractNames.WishDirectory, ReadOnlyProperty = true });
         runner.ReadinessProbe = new V1Probe
         {
             // Kubernetes' own view, for Services and kubectl wait. The operator hears of readiness from the runner's
@@ -169,11 +168,8 @@ public static class NodeObjects
         };
         pod.Spec.Volumes.Add(RunnerPods.ClaimVolume("disk", claim.Metadata.Name, readOnly: false));
         NodeMedia.Mount(pod, node.Spec, config.Seed is not null, start.Cdrom);
-        pod.Spec.Volumes.Add(new V1Volume
-        {
-            Name = "wishes",
-            DownwardAPI = new V1DownwardAPIVolumeSource { Items = [Wish(ContractNames.PowerFile, Annotations.PowerWish), Wish(ContractNames.ResetFile, Annotations.ResetWish), Wish(ContractNames.SizeFile, Annotations.SizeWish)] },
-        });
+        RunnerPods.MountWishes(
+            pod.Spec, (ContractNames.PowerFile, Annotations.PowerWish), (ContractNames.ResetFile, Annotations.ResetWish), (ContractNames.SizeFile, Annotations.SizeWish));
         return pod;
     }
 
@@ -200,9 +196,6 @@ public static class NodeObjects
     /// of again or declared out of service, and nothing is started before; but that declaration then takes effect at once.
     /// </summary>
     private static V1Toleration Tolerated(string taint) => new() { Key = taint, OperatorProperty = "Exists", Effect = "NoExecute", TolerationSeconds = 30 };
-
-    private static V1DownwardAPIVolumeFile Wish(string file, string annotation) =>
-        new() { Path = file, FieldRef = new V1ObjectFieldSelector { ApiVersion = "v1", FieldPath = $"metadata.annotations['{annotation}']" } };
 
     /// <summary>The guest's memory in bytes, whole MiB.</summary>
     private static long Memory(V1Alpha1LabNode node, LabNodeSavedState? saved) => saved?.MemoryBytes ?? (Quantities.Parse(node.Spec.Memory) / Quantities.MiB * Quantities.MiB);

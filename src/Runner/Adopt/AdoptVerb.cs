@@ -11,6 +11,8 @@ internal sealed class AdoptVerb(RunnerSurroundings surroundings, StateHub states
 {
     private const string CopyWayOut = "The claim must hold the very folder that the disk comes from, with the file itself in it.";
 
+    private readonly AnnouncedDigest _announced = new(surroundings.WishDirectory, clock);
+
     /// <summary>Runs it.</summary>
     /// <exception cref="RunnerEndException">The disk was refused, or can't be had.</exception>
     internal async Task<TerminationReport> RunAsync(string? configuration)
@@ -70,11 +72,11 @@ internal sealed class AdoptVerb(RunnerSurroundings surroundings, StateHub states
 
         try
         {
-            return IsWished(config, sha256)
-                ? await TakeAsync(adoption).ConfigureAwait(false)
-                : throw new RunnerEndException(
+            return await _announced.OtherThanAsync(sha256, shutdown.Asked).ConfigureAwait(false) is { } other
+                ? throw new RunnerEndException(
                     TerminationReasons.DigestMismatch,
-                    $"{ImageVerdicts.Shortened(file.Path)} on the source's claim has sha256 {sha256}, not {config.Sha256.ToLowerInvariant()}: it is not the file that was announced, or was written meanwhile.");
+                    $"{ImageVerdicts.Shortened(file.Path)} on the source's claim has sha256 {sha256}, not {other}: it is not the file that was announced, or was written meanwhile.")
+                : await TakeAsync(adoption).ConfigureAwait(false);
         }
         catch (RunnerEndException)
         {
@@ -87,7 +89,7 @@ internal sealed class AdoptVerb(RunnerSurroundings surroundings, StateHub states
     private async Task<DiskReport> ReceiveAsync(AdoptConfig config, RunnerConfig disk, Adoption adoption)
     {
         using UploadReceiver receiver = await UploadReceiver.OpenAsync(OverlayNames.Upload(disk), config.ClaimBytes ?? long.MaxValue, Progress, clock, shutdown.Asked).ConfigureAwait(false);
-        using var server = new UploadServer(surroundings.UploadPort, surroundings.SealedPort, receiver, IsWished(config, receiver.Digest));
+        using var server = new UploadServer(surroundings.UploadPort, surroundings.SealedPort, receiver, _announced.IsKnownAs(receiver.Digest));
         surroundings.TellPort("upload-port", surroundings.UploadPort, server.Port);
         surroundings.TellPort("sealed-port", surroundings.SealedPort, server.SealedPort);
         states.Change(state => state with { Phase = RunnerPhases.Receiving, ReceivedBytes = receiver.Received });
@@ -96,12 +98,9 @@ internal sealed class AdoptVerb(RunnerSurroundings surroundings, StateHub states
             {
                 try
                 {
-                    if (!IsWished(config, sha256))
-                    {
-                        throw new RunnerEndException(TerminationReasons.DigestMismatch, $"What was sent has sha256 {sha256}, not {config.Sha256.ToLowerInvariant()}: it changed on the way, or while it was read. Send it again.");
-                    }
-
-                    return await TakeAsync(adoption).ConfigureAwait(false);
+                    return await _announced.OtherThanAsync(sha256, shutdown.Asked).ConfigureAwait(false) is { } other
+                        ? throw new RunnerEndException(TerminationReasons.DigestMismatch, $"What was sent has sha256 {sha256}, not {other}: it changed on the way, or while it was read. Send it again.")
+                        : await TakeAsync(adoption).ConfigureAwait(false);
                 }
                 catch (RunnerEndException)
                 {
@@ -123,8 +122,6 @@ internal sealed class AdoptVerb(RunnerSurroundings surroundings, StateHub states
     private void Waiting() => states.Change(state => state with { Phase = RunnerPhases.WaitingForLock });
 
     private void Progress(long received, long? total) => states.Change(state => state with { ReceivedBytes = received, TotalBytes = total });
-
-    private static bool IsWished(AdoptConfig config, string sha256) => string.Equals(sha256, config.Sha256, StringComparison.OrdinalIgnoreCase);
 
     /// <summary>The disk as a guest's start would be told of it; what is said of the machine is of no matter here.</summary>
     private static RunnerConfig Disk(AdoptConfig config) => new()

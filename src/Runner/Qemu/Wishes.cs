@@ -23,7 +23,7 @@ internal sealed class Wishes(string directory, string resetAtStart, long sizeAtS
     /// <summary>What the guest should do, now: one of <see cref="PowerWishes"/>.</summary>
     internal string ReadPower()
     {
-        _power = Read(ContractNames.PowerFile) is { Length: > 0 } power ? power : _power;
+        _power = Read(directory, ContractNames.PowerFile) is { Length: > 0 } power ? power : _power;
         return _power;
     }
 
@@ -38,14 +38,14 @@ internal sealed class Wishes(string directory, string resetAtStart, long sizeAtS
             return _power == PowerWishes.Off ? new GuestEvent.StopAsked() : new GuestEvent.PowerWished(_power);
         }
 
-        if (Read(ContractNames.ResetFile) is { } reset && reset != ResetDone)
+        if (Read(directory, ContractNames.ResetFile) is { } reset && reset != ResetDone)
         {
             Log.Line("wish", ("reset", reset));
             ResetDone = reset;
             return new GuestEvent.ResetWished();
         }
 
-        if (mayGrow && long.TryParse(Read(ContractNames.SizeFile), NumberStyles.None, CultureInfo.InvariantCulture, out long size) && size > SizeTold)
+        if (mayGrow && long.TryParse(Read(directory, ContractNames.SizeFile), NumberStyles.None, CultureInfo.InvariantCulture, out long size) && size > SizeTold)
         {
             Log.Line("wish", ("size", $"{size}"));
             SizeTold = size;
@@ -55,7 +55,8 @@ internal sealed class Wishes(string directory, string resetAtStart, long sizeAtS
         return null;
     }
 
-    private string? Read(string file)
+    /// <summary>What a file of the folder says; null when it is missing or can't be read.</summary>
+    internal static string? Read(string directory, string file)
     {
         try
         {

@@ -159,6 +159,29 @@ public sealed class KubeApi : IDisposable
         where T : class, IKubernetesObject<V1ObjectMeta> =>
         Written<T>(await _transport.PatchAsync(Path<T>(key) + Manager, body, null, cancellationToken).ConfigureAwait(false));
 
+    /// <summary>Writes annotations of the very object that was seen; what else it has stays.</summary>
+    /// <param name="key">Its key.</param>
+    /// <param name="uid">Its UID; another object of that name is left alone, with <see cref="KubeError.Conflict"/>.</param>
+    /// <param name="annotations">The annotations; null takes one away.</param>
+    /// <param name="resourceVersion">The version that it must still have; null for any.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    /// <returns>The object as the server keeps it.</returns>
+    public Task<T> AnnotateAsync<T>(ObjectKey key, string uid, IReadOnlyDictionary<string, string?> annotations, string? resourceVersion, CancellationToken cancellationToken)
+        where T : class, IKubernetesObject<V1ObjectMeta>
+    {
+        var metadata = new JsonObject
+        {
+            ["uid"] = uid,
+            ["annotations"] = new JsonObject(annotations.Select(a => KeyValuePair.Create(a.Key, (JsonNode?)a.Value))),
+        };
+        if (resourceVersion is not null)
+        {
+            metadata["resourceVersion"] = resourceVersion;
+        }
+
+        return PatchAsync<T>(key, new JsonObject { ["metadata"] = metadata }, cancellationToken);
+    }
+
     /// <summary>
     /// Writes a status: only what changed, only when something did, and only when nobody wrote the object since <paramref name="original"/> was read.
     /// Members that the C# type does not know stay as they are.

@@ -69,6 +69,22 @@ public sealed class VerbTests(ApiServerFixture fixture)
         (await cli.RunAsync("suspend", "-l", "app=y", "--no-wait")).Code.ShouldBe(3);
     }
 
+    [Theory]
+    [InlineData("--help", "stop <NODE>")]
+    [InlineData("status --help", "status [<NODE>...]")]
+    [InlineData("console --help", "<NODE>    The LabNode.")]
+    [InlineData("image --help", "upload <FILE> <NAME>")]
+    public async Task Help_is_the_same_on_every_cluster_and_without_one(string words, string told)
+    {
+        string space = await PrepareAsync();
+        await NodeAsync(space, "web");
+        using var cli = new CliProcess(fixture.Config, space);
+        CliOutcome here = await cli.RunAsync(words.Split(' '));
+        here.Output.ShouldContain(told);
+        cli.Environment["KUBECONFIG"] = "/nowhere";
+        (await cli.RunAsync(words.Split(' '))).ShouldBe(here with { Errors = "" });
+    }
+
     [Fact]
     public async Task Exit_codes_tell_usage_absence_and_refusal_apart()
     {

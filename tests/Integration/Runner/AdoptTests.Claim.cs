@@ -62,7 +62,7 @@ public sealed partial class AdoptTests
             file.WriteByte(0x55);
         }
 
-        await using RunnerProcess runner = StartCopy(c => c with { Sha256 = announced });
+        await using RunnerProcess runner = StartCopy(announced: announced);
         string message = await runner.EndsForAsync(TerminationReasons.DigestMismatch);
         message.ShouldContain($"{OldOverlay} on the source's claim");
         message.ShouldContain(Digest(OldFile));
@@ -115,7 +115,7 @@ public sealed partial class AdoptTests
         Machine.NeedsRoot("give up rights");
         await PutOnClaimAsync();
         File.SetUnixFileMode(Path.Combine(Old, closed), UnixFileMode.None);
-        AdoptConfig config = CopyConfig() with { Sha256 = Digest(Source) };
+        AdoptConfig config = CopyConfig();
         await using RunnerProcess runner = RunnerProcess.Start(Path.Combine(_folder, "pod"), "adopt", Json(config), RunnerProcess.Bound);
         string message = await runner.EndsForAsync(TerminationReasons.SourceUnusable);
         message.ShouldContain("may not be read");
@@ -209,10 +209,10 @@ public sealed partial class AdoptTests
 
     private AdoptConfig CopyConfig(string path = OldOverlay) => Config() with { File = new FileSource(Old, path) };
 
-    private RunnerProcess StartCopy(Func<AdoptConfig, AdoptConfig>? with = null, string path = OldOverlay)
+    private RunnerProcess StartCopy(Func<AdoptConfig, AdoptConfig>? with = null, string path = OldOverlay, string? announced = null)
     {
         AdoptConfig config = CopyConfig(path);
-        return Start(_ => with is null ? config : with(config));
+        return Start(_ => with is null ? config : with(config), announced);
     }
 
     private void NothingIsLeft() => Directory.GetFiles(Claim).Select(Path.GetFileName).ShouldBe([".node_t1.lock"]);

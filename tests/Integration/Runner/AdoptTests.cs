@@ -17,6 +17,8 @@ public sealed partial class AdoptTests : IAsyncLifetime
 
     private string Claim => Path.Combine(_folder, "claim");
 
+    private string Wishes => Path.Combine(_folder, "wishes");
+
     private string Overlay => Path.Combine(Claim, "node_t1.qcow2");
 
     private string Base => Path.Combine(_folder, "images", "disk.qcow2");
@@ -150,7 +152,7 @@ public sealed partial class AdoptTests : IAsyncLifetime
     [Fact]
     public async Task Bytes_that_are_others_than_announced_are_refused_and_leave_nothing()
     {
-        await using RunnerProcess runner = Start(c => c with { Sha256 = new string('0', 64) });
+        await using RunnerProcess runner = Start(announced: new string('0', 64));
         await SendAsync(runner);
         (await runner.EndsForAsync(TerminationReasons.DigestMismatch)).ShouldContain(Digest(Source));
         Directory.GetFiles(Claim).Select(Path.GetFileName).ShouldBe([".node_t1.lock"]);
@@ -228,16 +230,26 @@ public sealed partial class AdoptTests : IAsyncLifetime
         OverlayPath = Overlay,
         BackingPath = Base,
         BackingSha256 = Digest(Base),
-        Sha256 = Digest(Source),
         SourceBacking = OldBase,
         VirtualSizeBytes = Size,
     };
 
-    private RunnerProcess Start(Func<AdoptConfig, AdoptConfig>? with = null)
+    /// <summary>Starts an adoption that was announced by the source's digest, or by another; or is not yet, where that is empty.</summary>
+    private RunnerProcess Start(Func<AdoptConfig, AdoptConfig>? with = null, string? announced = null)
     {
         Directory.CreateDirectory(Path.Combine(_folder, "pod", "run"));
         File.Delete(Path.Combine(_folder, "pod", "run", "upload-port"));
-        return RunnerProcess.Start(Path.Combine(_folder, "pod"), "adopt", Json(with is null ? Config() : with(Config())), ("SANDLABX_UPLOAD_PORT", "0"));
+        Announce(announced ?? Digest(Source));
+        return RunnerProcess.Start(
+            Path.Combine(_folder, "pod"), "adopt", Json(with is null ? Config() : with(Config())), ("SANDLABX_UPLOAD_PORT", "0"), ("SANDLABX_WISH_DIR", Wishes));
+    }
+
+    /// <summary>As the kubelet does it.</summary>
+    private void Announce(string digest)
+    {
+        Directory.CreateDirectory(Wishes);
+        File.WriteAllText(Path.Combine(Wishes, ".new"), digest);
+        File.Move(Path.Combine(Wishes, ".new"), Path.Combine(Wishes, ContractNames.DigestFile), overwrite: true);
     }
 
     private async Task AdoptAsync()

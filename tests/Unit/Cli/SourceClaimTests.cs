@@ -115,7 +115,7 @@ public sealed class SourceClaimTests : IDisposable
         AdoptConfig config = new()
         {
             Node = "labs/web", DiskId = Id, OverlayPath = $"/overlays/node_{Id}.qcow2", BackingPath = AdoptPods.BackingPath(backing), BackingSha256 = new string('d', 64),
-            Sha256 = new string('e', 64), SourceBacking = "/images/debian-13.qcow2", VirtualSizeBytes = Size,
+            SourceBacking = "/images/debian-13.qcow2", VirtualSizeBytes = Size,
             File = new FileSource(ContractNames.SourceDirectory, $"overlays/node_{Id}.qcow2"),
         };
         V1Pod pod = Pod(config, "old");

@@ -70,7 +70,7 @@ public class ConfigurationTests
         var adopt = new AdoptConfig
         {
             Node = "labs/r1", DiskId = "k3v9x2", OverlayPath = "/overlays/node_k3v9x2.qcow2", BackingPath = "/image/disk.qcow2", BackingSha256 = RunnerGiven.Digest,
-            Sha256 = RunnerGiven.Digest, SourceBacking = "/images/old.qcow2", VirtualSizeBytes = 512,
+            SourceBacking = "/images/old.qcow2", VirtualSizeBytes = 512,
         };
         Configuration.ReadAdopt(Without(JsonSerializer.Serialize(adopt, ContractJson.Default.AdoptConfig), "diskRevision")).DiskRevision.ShouldBe("");
     }
