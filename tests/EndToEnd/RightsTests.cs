@@ -29,7 +29,7 @@ public sealed class RightsTests(Space space, ITestOutputHelper output) : MovingI
             await OkAsync("stop", "web");
             await Space.GoneAsync("pod", "labnode-web");
             await OkAsync("export", "web", file);
-            await Space.PatchNodeAsync("web", """{"spec": {"reclaimPolicy": "Delete"} }""");
+            await Space.PatchNodeAsync("web", """{"spec": {"disk": {"reclaimPolicy": "Delete"} } }""");
             await Lab.KubectlOkAsync("-n", Space.Name, "delete", "labnode", "web");
             await Space.GoneAsync("pvc", "labnode-web");
             await OkAsync("import", file);
