@@ -39,4 +39,4 @@ test-faults: ## Faults at random moments under load, FAULT_ROUNDS (40) rounds of
 	@eng/test faults
 
 bench: ## The figures of docs/BENCHMARKS.md
-	@eng/bench
+	@eng/bench/bench

@@ -212,7 +212,7 @@ public sealed class KubeApi : IDisposable
         return Written<T>(await _transport.PatchAsync(path, body, null, cancellationToken).ConfigureAwait(false));
     }
 
-    /// <summary>Tells people something about an object: one Event, one write. Best effort: a failure is logged and counted, and nothing else.</summary>
+    /// <summary>Tells people something about an object: one Event, one write. Best effort: a failure is logged and counted, and nothing else; in a namespace that is being deleted it is none.</summary>
     /// <param name="regarding">The object.</param>
     /// <param name="type"><c>Normal</c> or <c>Warning</c>.</param>
     /// <param name="reason">One word in CamelCase.</param>
@@ -255,6 +255,11 @@ public sealed class KubeApi : IDisposable
         try
         {
             await _transport.PostAsync(ResourceType.Of<Corev1Event>().Path(space), body, null, cancellationToken).ConfigureAwait(false);
+        }
+        catch (KubeException e) when (e.IsNamespaceEnding)
+        {
+            // With the namespace its events go too; nobody misses one.
+            _log.LogDebug("Event {Reason} about {Kind} {Key} was not written: its namespace is being deleted", reason, regarding.Kind, ObjectKey.Of(regarding));
         }
         catch (KubeException e)
         {

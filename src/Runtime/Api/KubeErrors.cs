@@ -9,46 +9,44 @@ internal static class KubeErrors
 {
     private const int MaxBody = 500;
 
+    /// <summary>The cause that the API server's namespace lifecycle names (<c>NamespaceTerminatingCause</c> in k8s.io/api).</summary>
+    private const string NamespaceTerminating = "NamespaceTerminating";
+
     /// <summary>From an answer that was not a success.</summary>
     public static KubeException From(HttpResponseMessage answer, string body, string what)
     {
-        string message = "";
-        string reason = "";
-        TimeSpan? wait = null;
+        Words said;
         try
         {
             using JsonDocument status = JsonDocument.Parse(body);
-            (message, reason, wait) = Read(status.RootElement);
+            said = Read(status.RootElement);
         }
         catch (JsonException)
         {
             // A proxy or a server in distress answers with something else; its first words must do.
-            message = body.Length > MaxBody ? body[..MaxBody] : body;
+            said = new Words(body.Length > MaxBody ? body[..MaxBody] : body, "", null, false);
         }
 
-        return new KubeException(Kind(answer.StatusCode, reason), $"{what}: {(int)answer.StatusCode} {message}".TrimEnd())
-        {
-            Reason = reason,
-            StatusCode = (int)answer.StatusCode,
-            RetryAfter = Wait(answer.Headers.RetryAfter) ?? wait,
-        };
+        return From(said, answer.StatusCode, what, Wait(answer.Headers.RetryAfter));
     }
 
     /// <summary>From the Status object that a watch sends in an ERROR event.</summary>
     public static KubeException FromStatus(JsonElement status, string what)
     {
-        (string message, string reason, TimeSpan? wait) = Read(status);
-        int code = status.ValueKind == JsonValueKind.Object && status.TryGetProperty("code", out JsonElement c) && c.TryGetInt32(out int n) ? n : 500;
-        return new KubeException(Kind((HttpStatusCode)code, reason), $"{what}: {code} {message}".TrimEnd())
-        {
-            Reason = reason,
-            StatusCode = code,
-            RetryAfter = wait,
-        };
+        int code = status.ValueKind == JsonValueKind.Object ? Number(status, "code") ?? 500 : 500;
+        return From(Read(status), (HttpStatusCode)code, what, null);
     }
 
     /// <summary>From a fault of the network, of the client or of what it read.</summary>
     public static KubeException From(Exception fault, string what) => fault as KubeException ?? new KubeException($"{what}: {fault.Message}", fault);
+
+    private static KubeException From(Words said, HttpStatusCode code, string what, TimeSpan? wait) => new(Kind(code, said.Reason), $"{what}: {(int)code} {said.Message}".TrimEnd())
+    {
+        Reason = said.Reason,
+        StatusCode = (int)code,
+        RetryAfter = wait ?? said.Wait,
+        IsNamespaceEnding = said.NamespaceEnds,
+    };
 
     private static KubeError Kind(HttpStatusCode code, string reason) => (code, reason) switch
     {
@@ -63,22 +61,28 @@ internal static class KubeErrors
         _ => KubeError.Transient,
     };
 
-    private static (string Message, string Reason, TimeSpan? Wait) Read(JsonElement status)
+    private static Words Read(JsonElement status)
     {
         if (status.ValueKind != JsonValueKind.Object)
         {
-            return ("", "", null);
+            return new Words("", "", null, false);
         }
 
-        TimeSpan? wait = status.TryGetProperty("details", out JsonElement details) && details.ValueKind == JsonValueKind.Object
-            && details.TryGetProperty("retryAfterSeconds", out JsonElement seconds) && seconds.TryGetInt32(out int s) && s > 0
-            ? TimeSpan.FromSeconds(s)
-            : null;
-        return (Text(status, "message"), Text(status, "reason"), wait);
+        JsonElement details = status.TryGetProperty("details", out JsonElement d) && d.ValueKind == JsonValueKind.Object ? d : default;
+        bool known = details.ValueKind == JsonValueKind.Object;
+        TimeSpan? wait = known && Number(details, "retryAfterSeconds") is > 0 and int seconds ? TimeSpan.FromSeconds(seconds) : null;
+        bool ends = known && details.TryGetProperty("causes", out JsonElement causes) && causes.ValueKind == JsonValueKind.Array
+            && causes.EnumerateArray().Any(cause => cause.ValueKind == JsonValueKind.Object && Text(cause, "reason") == NamespaceTerminating);
+        return new Words(Text(status, "message"), Text(status, "reason"), wait, ends);
     }
 
     private static string Text(JsonElement status, string name) =>
         status.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString()! : "";
 
+    private static int? Number(JsonElement status, string name) =>
+        status.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) ? number : null;
+
     private static TimeSpan? Wait(RetryConditionHeaderValue? header) => header?.Delta;
+
+    private sealed record Words(string Message, string Reason, TimeSpan? Wait, bool NamespaceEnds);
 }

@@ -63,6 +63,9 @@ public sealed class KubeException : Exception
     /// <summary>The server's one-word reason, such as <c>AlreadyExists</c>; empty when it gave none.</summary>
     public string Reason { get; init; } = "";
 
+    /// <summary>It was refused since its namespace is being deleted, and takes nothing new.</summary>
+    public bool IsNamespaceEnding { get; init; }
+
     /// <summary>How long the server asks to wait; null when it did not.</summary>
     public TimeSpan? RetryAfter { get; init; }
 

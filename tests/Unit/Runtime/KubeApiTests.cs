@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using k8s;
 using k8s.Models;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using SandLabX.Runtime;
 
@@ -188,6 +189,21 @@ public sealed class KubeApiTests
         server.Requests.Count.ShouldBe(2);
     }
 
+    [Theory]
+    [InlineData("""{"causes":[{"reason":"NamespaceTerminating","field":"metadata.namespace"}]}""", false)]
+    [InlineData("""{"causes":[{"reason":"QuotaExceeded"}]}""", true)]
+    [InlineData("""{"causes":["odd",7],"retryAfterSeconds":"odd"}""", true)]
+    [InlineData("7", true)]
+    public async Task An_event_that_a_namespace_takes_no_more_is_not_missed(string details, bool missed)
+    {
+        await using FakeApi server = await FakeApi.StartAsync((_, c) => FakeApi.Json(
+            c, $$"""{"kind":"Status","message":"no","reason":"Forbidden","details":{{details}},"code":403}""", 403));
+        var log = new Warnings();
+        using KubeApi api = With(server, new CacheSet(), log);
+        await api.PublishEventAsync(Given.Thing(), "Normal", "Started", "it runs", default);
+        (log.Count > 0).ShouldBe(missed);
+    }
+
     [Fact]
     public async Task Nothing_is_ever_put()
     {
@@ -199,10 +215,24 @@ public sealed class KubeApiTests
         server.Requests.Select(r => r.Method).ShouldBe(["POST", "PATCH", "PATCH"]);
     }
 
-    internal static KubeApi With(FakeApi server, CacheSet caches)
+    internal static KubeApi With(FakeApi server, CacheSet caches, ILogger<KubeApi>? log = null)
     {
         var settings = new OperatorSettings { Name = "unit" };
         return new KubeApi(
-            new KubeTransport(server.Config, settings, TimeProvider.System), caches, settings, TimeProvider.System, NullLogger<KubeApi>.Instance);
+            new KubeTransport(server.Config, settings, TimeProvider.System), caches, settings, TimeProvider.System, log ?? NullLogger<KubeApi>.Instance);
+    }
+
+    /// <summary>Counts what is worth a warning.</summary>
+    private sealed class Warnings : ILogger<KubeApi>
+    {
+        public int Count { get; private set; }
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            Count += logLevel >= LogLevel.Warning ? 1 : 0;
     }
 }

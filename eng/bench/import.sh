@@ -1,0 +1,31 @@
+# What the runner makes of an image.
+step "import against a copy"
+# The runner itself, beside the copy and on the same disk: what a pod's start or a network would add is neither's.
+import() {   # <file> <its sha256>: imports it into an empty folder
+  SANDLABX_RUN_DIR=$work/run SANDLABX_TERMINATION_LOG=$work/end SANDLABX_PORT=0 SANDLABX_CONFIG=$(jq -nc --arg sha "$2" --arg root "$work" --arg file "${1##*/}" \
+    '{image: "bench/one", sha256: $sha, file: {root: $root, path: $file}, targetPath: "\($root)/claim/disk.qcow2", maxVirtualSizeBytes: 99999999999}') \
+    "$repo/artifacts/publish/Runner/release_linux-x64/sandlabx-runner" import >> "$log" 2>&1 || die "the import ended with: $(cat "$work/end")"
+}
+work=$(mktemp -d "$cache/tmp/bench.XXXXXX")
+truncate -s 4G "$work/raw"
+head -c 1073741824 /dev/urandom | dd of="$work/raw" conv=notrunc bs=1M iflag=fullblock status=none
+printf '\125\252' | dd of="$work/raw" conv=notrunc bs=1 seek=510 status=none
+run qemu-img convert -O qcow2 "$work/raw" "$work/qcow2"
+run qemu-img convert -O vmdk "$work/raw" "$work/vmdk"
+for format in qcow2 vmdk; do
+  sha256=$(sha256sum "$work/$format" | cut -c1-64)
+  for ((i = 0; i < 5; i++)); do
+    t=$(ms)
+    cp "$work/$format" "$work/copy"
+    sync "$work/copy"
+    echo $(($(ms) - t)) >> "$table.cp-$format"
+    rm -rf "$work/copy" "$work/claim"
+    mkdir "$work/claim"
+    t=$(ms)
+    import "$work/$format" "$sha256"
+    echo $(($(ms) - t)) >> "$table.import-$format"
+  done
+  a=$(median < "$table.cp-$format") b=$(median < "$table.import-$format")
+  row "Import of a $format file with 1 GiB of data: throughput against cp and sync of the same bytes" "$(ratio "$a" "$b") × (medians $b ms, $a ms)" 'aim ≥ 0.7'
+done
+rm -rf "$work"
