@@ -174,8 +174,8 @@ internal sealed class Downloader(Download wanted, string partial, Action<long, l
         }
 
         long received = start;
-        long told = clock.GetTimestamp();
-        progress(received, total);
+        var told = new PacedProgress(progress, clock);
+        told.Now(received, total);
         while (true)
         {
             int count = await WithinAsync(silence => body.ReadAsync(buffer, silence).AsTask(), stop).ConfigureAwait(false);
@@ -195,14 +195,10 @@ internal sealed class Downloader(Download wanted, string partial, Action<long, l
             }
 
             received += count;
-            if (clock.GetElapsedTime(told) >= TimeSpan.FromSeconds(1))
-            {
-                told = clock.GetTimestamp();
-                progress(received, total);
-            }
+            told.Passes(received, total);
         }
 
-        progress(received, total);
+        told.Now(received, total);
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 

@@ -5,14 +5,10 @@ namespace SandLabX.Runner.Import;
 /// <summary>The SHA-256 of what passes, and how much that is: told at the beginning, once a second, and at the end.</summary>
 internal sealed class PassingDigest : IDisposable
 {
-    private static readonly TimeSpan s_every = TimeSpan.FromSeconds(1);
-
     private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-    private readonly Action<long, long?> _progress;
-    private readonly TimeProvider _clock;
+    private readonly PacedProgress _progress;
     private readonly long _length;
     private long _passed;
-    private long _told;
 
     /// <summary>Begins.</summary>
     /// <param name="progress">Told: bytes passed; bytes in all.</param>
@@ -20,8 +16,8 @@ internal sealed class PassingDigest : IDisposable
     /// <param name="length">Bytes in all.</param>
     internal PassingDigest(Action<long, long?> progress, TimeProvider clock, long length)
     {
-        (_progress, _clock, _length, _told) = (progress, clock, length, clock.GetTimestamp());
-        _progress(0, _length);
+        (_progress, _length) = (new PacedProgress(progress, clock), length);
+        _progress.Now(0, _length);
     }
 
     /// <summary>The next bytes.</summary>
@@ -29,17 +25,13 @@ internal sealed class PassingDigest : IDisposable
     {
         _hash.AppendData(piece.Span);
         _passed += piece.Length;
-        if (_clock.GetElapsedTime(_told) >= s_every)
-        {
-            _told = _clock.GetTimestamp();
-            _progress(_passed, _length);
-        }
+        _progress.Passes(_passed, _length);
     }
 
     /// <summary>All has passed: its digest, in lower-case hexadecimal digits.</summary>
     internal string End()
     {
-        _progress(_passed, _length);
+        _progress.Now(_passed, _length);
         return Convert.ToHexStringLower(_hash.GetHashAndReset());
     }
 

@@ -15,8 +15,7 @@ internal sealed class UploadReceiver : IDisposable
 
     private readonly string _path;
     private readonly long _room;
-    private readonly Action<long, long?> _progress;
-    private readonly TimeProvider _clock;
+    private readonly PacedProgress _progress;
     private readonly FileStream _file;
     private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
     private readonly byte[] _buffer = new byte[Chunk];
@@ -26,8 +25,7 @@ internal sealed class UploadReceiver : IDisposable
     {
         _path = path;
         _room = room;
-        _progress = progress;
-        _clock = clock;
+        _progress = new PacedProgress(progress, clock);
         _file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
     }
 
@@ -84,8 +82,7 @@ internal sealed class UploadReceiver : IDisposable
             throw NoRoom(end);
         }
 
-        long told = _clock.GetTimestamp();
-        _progress(Received, end);
+        _progress.Now(Received, end);
         try
         {
             while (Received < end)
@@ -97,17 +94,13 @@ internal sealed class UploadReceiver : IDisposable
                 }
 
                 Write(count, end);
-                if (_clock.GetElapsedTime(told) >= TimeSpan.FromSeconds(1))
-                {
-                    told = _clock.GetTimestamp();
-                    _progress(Received, end);
-                }
+                _progress.Passes(Received, end);
             }
         }
         finally
         {
             Sync();
-            _progress(Received, end);
+            _progress.Now(Received, end);
         }
     }
 
