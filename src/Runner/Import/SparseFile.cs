@@ -1,3 +1,4 @@
+using System.Threading.Channels;
 using Microsoft.Win32.SafeHandles;
 using SandLabX.Contract;
 using SandLabX.Runner.Posix;
@@ -11,12 +12,15 @@ internal static class SparseFile
     private const int Unit = 64 * 1024;
 
     // What is read and written at a time.
-    private const int Piece = 16 * Unit;
+    private const int PieceBytes = 16 * Unit;
 
     // What goes to the disk together while the rest is on its way: enough for a file system to lay it out in one place.
-    private const long Batch = 16 * Piece;
+    private const long Batch = 16 * PieceBytes;
 
-    /// <summary>Copies all of it. A piece is read while the one before it is written and seen.</summary>
+    // How far reading may be ahead of writing: a moment that the file system takes for itself keeps nothing else waiting.
+    private const int PiecesAhead = 8;
+
+    /// <summary>Copies all of it. While a piece is written, the next ones are read and seen.</summary>
     /// <param name="source">Where the bytes come from.</param>
     /// <param name="path">The file; one that is there is overwritten.</param>
     /// <param name="limits">What it may take.</param>
@@ -26,45 +30,94 @@ internal static class SparseFile
     internal static async Task WriteAsync(Stream source, string path, UnpackLimits limits, Action<ReadOnlyMemory<byte>>? seen, CancellationToken stop)
     {
         await using var file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
-        byte[] piece = new byte[Piece], other = new byte[Piece];
-        long length = 0, written = 0, begun = 0;
-        int count = await ReadAsync(piece).ConfigureAwait(false);
-        while (count > 0)
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        Channel<byte[]> free = Channel.CreateUnbounded<byte[]>();
+        Channel<Piece> toSee = Channel.CreateUnbounded<Piece>(), toWrite = Channel.CreateUnbounded<Piece>();
+        for (int i = 0; i < PiecesAhead; i++)
         {
-            length += count;
-            if (length > limits.Bytes)
-            {
-                throw new RunnerEndException(
-                    TerminationReasons.DecompressedTooLarge, $"What is in the file is longer than {limits.Bytes} bytes, the limit of an image. Use a smaller image, or have the operator's limit raised.");
-            }
-
-            ReadOnlyMemory<byte> present = piece.AsMemory(0, count);
-            Task seeing = seen is null ? Task.CompletedTask : Task.Run(() => seen(present), CancellationToken.None);
-            Task<int> reading = ReadAsync(other);
-            try
-            {
-                written = Write(file.SafeFileHandle, present.Span, length - count, written, limits.Room);
-            }
-            finally
-            {
-                // The source is the caller's again, and may be gone, only when nobody reads it any more.
-                await Task.WhenAll(seeing, reading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
-
-            if (length - begun >= Batch)
-            {
-                Files.BeginSync(file.SafeFileHandle, begun, length - begun);
-                begun = length;
-            }
-
-            await seeing.ConfigureAwait(false);
-            count = await reading.ConfigureAwait(false);
-            (piece, other) = (other, piece);
+            free.Writer.TryWrite(new byte[PieceBytes]);
         }
 
-        file.SetLength(length);
+        // The source is the caller's again, and may be gone, only when nobody reads it any more.
+        await AllAsync(over, Task.Run(ReadAsync, CancellationToken.None), Task.Run(SeeAsync, CancellationToken.None), Task.Run(WriteAsync, CancellationToken.None)).ConfigureAwait(false);
 
-        Task<int> ReadAsync(byte[] buffer) => source.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, stop).AsTask();
+        async Task ReadAsync()
+        {
+            while (true)
+            {
+                byte[] buffer = await free.Reader.ReadAsync(over.Token).ConfigureAwait(false);
+                int count = await source.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, over.Token).ConfigureAwait(false);
+                if (count == 0)
+                {
+                    break;
+                }
+
+                var piece = new Piece(buffer, count);
+                toSee.Writer.TryWrite(piece);
+                toWrite.Writer.TryWrite(piece);
+            }
+
+            toSee.Writer.Complete();
+            toWrite.Writer.Complete();
+        }
+
+        async Task SeeAsync()
+        {
+            await foreach (Piece piece in toSee.Reader.ReadAllAsync(over.Token).ConfigureAwait(false))
+            {
+                seen?.Invoke(piece.Bytes);
+                GiveBack(piece);
+            }
+        }
+
+        async Task WriteAsync()
+        {
+            long length = 0, written = 0, begun = 0;
+            await foreach (Piece piece in toWrite.Reader.ReadAllAsync(over.Token).ConfigureAwait(false))
+            {
+                long offset = length;
+                length += piece.Bytes.Length;
+                if (length > limits.Bytes)
+                {
+                    throw new RunnerEndException(
+                        TerminationReasons.DecompressedTooLarge, $"What is in the file is longer than {limits.Bytes} bytes, the limit of an image. Use a smaller image, or have the operator's limit raised.");
+                }
+
+                written = Write(file.SafeFileHandle, piece.Bytes.Span, offset, written, limits.Room);
+                GiveBack(piece);
+                if (length - begun >= Batch)
+                {
+                    Files.BeginSync(file.SafeFileHandle, begun, length - begun);
+                    begun = length;
+                }
+            }
+
+            file.SetLength(length);
+        }
+
+        void GiveBack(Piece piece)
+        {
+            if (piece.IsDone())
+            {
+                free.Writer.TryWrite(piece.Buffer);
+            }
+        }
+    }
+
+    /// <summary>Waits for all; the first that fails ends the others, and what it says is what happened.</summary>
+    private static async Task AllAsync(CancellationTokenSource over, params Task[] tasks)
+    {
+        Task? failed = null;
+        await foreach (Task task in Task.WhenEach(tasks).ConfigureAwait(false))
+        {
+            if (!task.IsCompletedSuccessfully && failed is null)
+            {
+                failed = task;
+                await over.CancelAsync().ConfigureAwait(false);
+            }
+        }
+
+        await (failed ?? Task.CompletedTask).ConfigureAwait(false);
     }
 
     internal static RunnerEndException NoRoom(long bytes) => new(
@@ -111,6 +164,19 @@ internal static class SparseFile
         {
             throw NoRoom(written);
         }
+    }
+
+    /// <summary>What was read at a time, until it is both seen and written.</summary>
+    private sealed class Piece(byte[] buffer, int count)
+    {
+        private int _open = 2;
+
+        internal byte[] Buffer => buffer;
+
+        internal ReadOnlyMemory<byte> Bytes => buffer.AsMemory(0, count);
+
+        /// <summary>One more is done with it; true when that was the last.</summary>
+        internal bool IsDone() => Interlocked.Decrement(ref _open) == 0;
     }
 }
 
