@@ -54,7 +54,7 @@ internal sealed class RunVerb(RunnerSurroundings surroundings, StateHub states, 
         }
 
         // At the same time as the disk: where KVM works, the test is free.
-        Task<SelfTestResult?> test = AcceleratorChoice.TestAsync(config.Accelerator, tool, surroundings.RunDirectory, giveUp.Token);
+        Task<SelfTestResult?> test = AcceleratorChoice.TestAsync(config.Accelerator, surroundings.KvmDevice, tool, surroundings.RunDirectory, giveUp.Token);
         try
         {
             DiskReport disk = await PrepareAsync(config, diskLock, tool).ConfigureAwait(false);

@@ -1,5 +1,6 @@
 using System.Globalization;
 using SandLabX.Contract;
+using SandLabX.Runner.Qemu;
 
 namespace SandLabX.Runner;
 
@@ -12,7 +13,9 @@ namespace SandLabX.Runner;
 /// <param name="SeedDirectory">Folder, in memory, of what cloud-init is told; <c>SANDLABX_SEED_DIR</c>.</param>
 /// <param name="UploadPort">The port of an upload; <c>SANDLABX_UPLOAD_PORT</c>. With 0 a free one is taken and written to the file <c>upload-port</c> in the folder.</param>
 /// <param name="SealedPort">The port of an upload's sealed pieces; <c>SANDLABX_SEALED_PORT</c>. With 0 a free one is taken and written to the file <c>sealed-port</c> in the folder.</param>
-internal sealed record RunnerSurroundings(string RunDirectory, string TerminationPath, int Port, TimeSpan LockLimit, string WishDirectory, string SeedDirectory, int UploadPort, int SealedPort)
+/// <param name="KvmDevice">The device file without which there is no KVM; <c>SANDLABX_KVM_DEVICE</c>.</param>
+internal sealed record RunnerSurroundings(
+    string RunDirectory, string TerminationPath, int Port, TimeSpan LockLimit, string WishDirectory, string SeedDirectory, int UploadPort, int SealedPort, string KvmDevice)
 {
     // A successor waits out the end of its predecessor: a flush of a disk, seconds; never a pod that was forgotten.
     private const int LockSeconds = 120;
@@ -26,7 +29,8 @@ internal sealed record RunnerSurroundings(string RunDirectory, string Terminatio
         Text("SANDLABX_WISH_DIR") ?? ContractNames.WishDirectory,
         Text("SANDLABX_SEED_DIR") ?? ContractNames.SeedDirectory,
         Number("SANDLABX_UPLOAD_PORT") ?? ContractNames.UploadPort,
-        Number("SANDLABX_SEALED_PORT") ?? ContractNames.SealedPort);
+        Number("SANDLABX_SEALED_PORT") ?? ContractNames.SealedPort,
+        Text("SANDLABX_KVM_DEVICE") ?? AcceleratorChoice.Device);
 
     /// <summary>Where a port was left to be chosen: writes it into a file of the folder.</summary>
     internal void TellPort(string file, int wished, int port)

@@ -28,20 +28,21 @@ internal enum SelfTestKind
 /// <summary>Chooses the accelerator. A device file proves nothing: only a guest that ran does.</summary>
 internal static class AcceleratorChoice
 {
-    private const string Device = "/dev/kvm";
+    /// <summary>KVM's device file.</summary>
+    internal const string Device = "/dev/kvm";
 
     // The test takes 50 ms where KVM works.
     private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(1);
 
     /// <summary>Runs the self-test, if the wish calls for one and there is something to test.</summary>
-    internal static async Task<SelfTestResult?> TestAsync(string wish, Tool tool, string directory, CancellationToken stop)
+    internal static async Task<SelfTestResult?> TestAsync(string wish, string device, Tool tool, string directory, CancellationToken stop)
     {
         if (wish == Accelerators.Tcg)
         {
             return null;
         }
 
-        return File.Exists(Device) ? await TestAsync(Accelerators.Kvm, tool, directory, s_limit, stop).ConfigureAwait(false) : new SelfTestResult(SelfTestKind.NoDevice);
+        return File.Exists(device) ? await TestAsync(Accelerators.Kvm, tool, directory, s_limit, stop).ConfigureAwait(false) : new SelfTestResult(SelfTestKind.NoDevice);
     }
 
     /// <summary>Runs the self-test's ROM on an accelerator.</summary>
