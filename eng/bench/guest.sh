@@ -17,7 +17,6 @@ row 'API writes of a first start, all / of them status' "$first / $((s1 - s0))" 
 step "memory"
 booted one
 run k exec labnode-one -- sandlabx-runner console --send 'touchmem 160' --expect OK --timeout 60
-pids=$(node pgrep -f "node_.*qcow2|sandlabx-runner run")
 qemu=$(node pgrep -f '^qemu-system.*guest=sandlabx-bench/one' | head -n 1)
 runner=$(node sh -c "awk '/^PPid/ {print \$2}' /proc/$qemu/status")
 runner_kib=$(node awk '/^VmRSS/ {print $2}' "/proc/$runner/status")
@@ -55,7 +54,7 @@ done
 a=$(median < "$table.node") b=$(median < "$table.bare")
 row 'Apply → first instruction, against a bare pod on the same claim' "$(ratio "$a" "$b") × (medians $a ms, $b ms)" 'aim ≤ 1.15'
 
-step "restart, wipe, suspend and resume"
+step "restart and wipe"
 until_true 60 pod_gone bare
 power one Running
 until_true 60 phase_is one Running

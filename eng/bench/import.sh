@@ -6,17 +6,17 @@ import() {   # <file> <its sha256>: imports it into an empty folder
     '{image: "bench/one", sha256: $sha, file: {root: $root, path: $file}, targetPath: "\($root)/claim/disk.qcow2", maxVirtualSizeBytes: 99999999999}') \
     "$repo/artifacts/publish/Runner/release_linux-x64/sandlabx-runner" import >> "$log" 2>&1 || die "the import ended with: $(cat "$work/end")"
 }
+# larger <KiB> <process>: the larger of that and the process's peak; what is gone has none.
+larger() { awk -v most="$1" '/^VmHWM/ && $2 > most {most = $2} END {print most}' "/proc/$2/status" 2> /dev/null || echo "$1"; }
 # The most that was resident at a time at worst: the runner's peak, and that of the largest program that it called.
 peak() {   # <file> <its sha256>: MiB
-  local importing pid kib runner=0 called=0
+  local importing pid child runner=0 called=0
   import "$@" &
   importing=$!
   while kill -0 $importing 2> /dev/null; do
     for pid in $(pgrep -f "^$repo/artifacts/publish/Runner/.*sandlabx-runner import"); do
-      kib=$(awk '/^VmHWM/ {print $2}' "/proc/$pid/status" 2> /dev/null) && ((kib <= runner)) || runner=${kib:-$runner}
-      for pid in $(pgrep -P "$pid"); do
-        kib=$(awk '/^VmHWM/ {print $2}' "/proc/$pid/status" 2> /dev/null) && ((kib <= called)) || called=${kib:-$called}
-      done
+      runner=$(larger "$runner" "$pid")
+      for child in $(pgrep -P "$pid"); do called=$(larger "$called" "$child"); done
     done
     sleep 0.02
   done

@@ -66,7 +66,7 @@ internal sealed class ImageDraft
     {
         if (pod.Metadata.DeletionTimestamp is null)
         {
-            _intents.Add(new Intent.DeletePod(new ObjectKey(pod.Metadata.NamespaceProperty, pod.Metadata.Name), pod.Metadata.Uid));
+            Do(new Intent.DeletePod(ObjectKey.Of(pod), pod.Metadata.Uid));
         }
     }
 
@@ -74,7 +74,7 @@ internal sealed class ImageDraft
     {
         if (claim.Metadata.DeletionTimestamp is null)
         {
-            _intents.Add(new Intent.DeleteClaim(new ObjectKey(claim.Metadata.NamespaceProperty, claim.Metadata.Name), claim.Metadata.Uid));
+            Do(new Intent.DeleteClaim(ObjectKey.Of(claim), claim.Metadata.Uid));
         }
     }
 
@@ -141,7 +141,7 @@ internal sealed class ImageDraft
         V1Condition? was = Before.Conditions?.FirstOrDefault(c => c.Type == ConditionTypes.Ready);
         if (ready.Reason != was?.Reason && ready.Reason is not ("Importing" or "AwaitingUpload" or "DeletingClaim"))
         {
-            _intents.Add(new Intent.Announce(ready.Status != "True", ready.Reason, ready.Message));
+            Do(new Intent.Announce(ready.Status != "True", ready.Reason, ready.Message));
         }
 
         return new Plan<LabImageStatus>(Status, [.. _intents], _again, _released);
