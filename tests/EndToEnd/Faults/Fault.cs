@@ -30,7 +30,8 @@ internal sealed record Fault(string Name, double Bound, Func<Victim, Random, Tas
 
     /// <summary>
     /// Reasons with which the end of a pod may truly be told that something else deleted, beside this fault: the object may go without its last status (kubelets
-    /// of 1.20 do that at times), and then only who listens to the runner hears how its guest ended.
+    /// of 1.20 do that at times), and then only who listens to the runner hears how its guest ended. A killed operator does not, nor does a leader that can't
+    /// renew its lease: it stops working.
     /// </summary>
     public string[] EndsOfDeleted { get; init; } = [];
 
@@ -70,8 +71,8 @@ internal sealed record Fault(string Name, double Bound, Func<Victim, Random, Tas
         new("Kubelet", 240, (_, _) => KillPartAsync("kubelet")) { Ends = Unseen },
         new("Operator", 240, (_, _) => KillOperatorAsync(async () => Lab.PodOf(await Lab.LeaderAsync()))) { EndsOfDeleted = [PodLost] },
         new("BothOperators", 240, (_, _) => KillOperatorAsync(() => Task.FromResult("sandlabx-operator"))) { EndsOfDeleted = [PodLost] },
-        new("ApiServer", 240, (_, _) => KillPartAsync("kube-apiserver")),
-        new("Etcd", 240, (_, _) => KillPartAsync("etcd")),
+        new("ApiServer", 240, (_, _) => KillPartAsync("kube-apiserver")) { EndsOfDeleted = [PodLost] },
+        new("Etcd", 240, (_, _) => KillPartAsync("etcd")) { EndsOfDeleted = [PodLost] },
         new("Containerd", 240, (_, _) => KillPartAsync("containerd")) { Ends = Unseen },
     ];
 

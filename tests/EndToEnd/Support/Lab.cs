@@ -92,7 +92,18 @@ internal static class Lab
         async () =>
         {
             Outcome ready = await KubectlAsync("-n", OperatorNamespace, "get", OperatorDeployment, "-o", "jsonpath={.status.readyReplicas}/{.status.replicas}");
-            return ready with { Code = ready.Output == $"{replicas}/{replicas}" ? 0 : 1 };
+            if (ready.Output != $"{replicas}/{replicas}")
+            {
+                return ready with { Code = 1 };
+            }
+
+            // A deployment does not count a pod that is on its way out; but as long as that holds the lease, it is the operator.
+            Outcome staying = await KubectlAsync(
+                "-n", OperatorNamespace, "get", "pods", "-l", "app.kubernetes.io/name=sandlabx", "-o",
+                "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}\n{{end}}{{end}}");
+            Outcome leader = await KubectlAsync("-n", OperatorNamespace, "get", "lease", "sandlabx-leader", "-o", "jsonpath={.spec.holderIdentity}");
+            bool leads = leader.Output.Length > 0 && staying.Output.Split('\n').Contains(PodOf(leader.Output));
+            return leader.Code != 0 || leads ? leader : leader with { Code = 1, Errors = $"'{leader.Output}' holds the lease, and is none of the pods that stay: {staying.Output}" };
         },
         120);
 
