@@ -12,6 +12,7 @@ internal sealed record Fault(string Name, double Bound, Func<Victim, Random, Tas
 {
     private const string RunnerKilled = "RunnerKilled";
     private const string PodLost = "PodLost";
+    private const string PodFailed = "PodFailed";
 
     /// <summary>
     /// Whether the stated bounds are held against the clock: where the faults have the machine for themselves (<c>make test-faults</c>). Elsewhere a recovery has its
@@ -20,7 +21,10 @@ internal sealed record Fault(string Name, double Bound, Func<Victim, Random, Tas
     public static readonly bool Timed = Environment.GetEnvironmentVariable("SANDLABX_FAULT_BOUNDS") == "true";
 
     // Of a container that ended while nobody was there to see it, little can be known.
-    public static readonly string[] Unseen = [RunnerKilled, PodLost, "PodFailed"];
+    public static readonly string[] Unseen = [RunnerKilled, PodLost, PodFailed];
+
+    // Of a pod that was deleted while nobody listened to its runner: gone without its last status, or with one from a kubelet that looked too late.
+    private static readonly string[] s_unheard = [PodLost, PodFailed];
 
     /// <summary>What strikes nothing.</summary>
     public static readonly Fault None = new("None", 0, (_, _) => Task.CompletedTask);
@@ -29,9 +33,9 @@ internal sealed record Fault(string Name, double Bound, Func<Victim, Random, Tas
     public string[] Ends { get; init; } = [];
 
     /// <summary>
-    /// Reasons with which the end of a pod may truly be told that something else deleted, beside this fault: the object may go without its last status (kubelets
-    /// of 1.20 do that at times), and then only who listens to the runner hears how its guest ended. A killed operator does not, nor does a leader that can't
-    /// renew its lease: it stops working.
+    /// Reasons with which the end of a pod may truly be told that something else deleted, beside this fault: the object may go without its last status, or with
+    /// one that knows nothing of its container (kubelets of 1.20 do both at times), and then only who listens to the runner hears how its guest ended. A killed
+    /// operator does not, nor does a leader that can't renew its lease: it stops working.
     /// </summary>
     public string[] EndsOfDeleted { get; init; } = [];
 
@@ -69,10 +73,10 @@ internal sealed record Fault(string Name, double Bound, Func<Victim, Random, Tas
     public static Fault[] OfAll { get; } =
     [
         new("Kubelet", 240, (_, _) => KillPartAsync("kubelet")) { Ends = Unseen },
-        new("Operator", 240, (_, _) => KillOperatorAsync(async () => Lab.PodOf(await Lab.LeaderAsync()))) { EndsOfDeleted = [PodLost] },
-        new("BothOperators", 240, (_, _) => KillOperatorAsync(() => Task.FromResult("sandlabx-operator"))) { EndsOfDeleted = [PodLost] },
-        new("ApiServer", 240, (_, _) => KillPartAsync("kube-apiserver")) { EndsOfDeleted = [PodLost] },
-        new("Etcd", 240, (_, _) => KillPartAsync("etcd")) { EndsOfDeleted = [PodLost] },
+        new("Operator", 240, (_, _) => KillOperatorAsync(async () => Lab.PodOf(await Lab.LeaderAsync()))) { EndsOfDeleted = s_unheard },
+        new("BothOperators", 240, (_, _) => KillOperatorAsync(() => Task.FromResult("sandlabx-operator"))) { EndsOfDeleted = s_unheard },
+        new("ApiServer", 240, (_, _) => KillPartAsync("kube-apiserver")) { EndsOfDeleted = s_unheard },
+        new("Etcd", 240, (_, _) => KillPartAsync("etcd")) { EndsOfDeleted = s_unheard },
         new("Containerd", 240, (_, _) => KillPartAsync("containerd")) { Ends = Unseen },
     ];
 
