@@ -214,6 +214,27 @@ public sealed partial class AdoptTests : IAsyncLifetime
         Directory.GetFiles(Claim).Select(Path.GetFileName).ShouldBe([".node_t1.lock"]);
     }
 
+    /// <summary>What never happens with a qemu-img that works: here one changes a sector of the copy.</summary>
+    [Fact]
+    public async Task A_copy_that_does_not_read_as_the_original_is_not_taken()
+    {
+        string sent = Digest(Source);
+        string bin = Directory.CreateDirectory(Path.Combine(_folder, "bin")).FullName, path = Environment.GetEnvironmentVariable("PATH")!;
+        string faulty = Path.Combine(bin, "qemu-img");
+        await File.WriteAllTextAsync(
+            faulty, $"#!/bin/sh\nPATH={path}\nqemu-img \"$@\" || exit\n[ \"$1\" = rebase ] || exit 0\nfor image; do :; done\nexec qemu-io -c 'write -P 0x99 2M 512' \"$image\"\n");
+        File.SetUnixFileMode(faulty, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        await using (RunnerProcess runner = Start(environment: ("PATH", $"{bin}:{path}")))
+        {
+            await SendAsync(runner);
+            (await runner.EndsForAsync(TerminationReasons.ContentDiffers)).ShouldContain("keep the source");
+        }
+
+        Directory.GetFiles(Claim).Select(Path.GetFileName).ShouldBe([".node_t1.lock"]);
+        Digest(Source).ShouldBe(sent);
+        await AdoptAsync();
+    }
+
     [Fact]
     public async Task A_disk_whose_lock_another_holds_is_waited_for()
     {
@@ -235,13 +256,13 @@ public sealed partial class AdoptTests : IAsyncLifetime
     };
 
     /// <summary>Starts an adoption that was announced by the source's digest, or by another; or is not yet, where that is empty.</summary>
-    private RunnerProcess Start(Func<AdoptConfig, AdoptConfig>? with = null, string? announced = null)
+    private RunnerProcess Start(Func<AdoptConfig, AdoptConfig>? with = null, string? announced = null, params (string Name, string Value)[] environment)
     {
         Directory.CreateDirectory(Path.Combine(_folder, "pod", "run"));
         File.Delete(Path.Combine(_folder, "pod", "run", "upload-port"));
         Announce(announced ?? Digest(Source));
         return RunnerProcess.Start(
-            Path.Combine(_folder, "pod"), "adopt", Json(with is null ? Config() : with(Config())), ("SANDLABX_UPLOAD_PORT", "0"), ("SANDLABX_WISH_DIR", Wishes));
+            Path.Combine(_folder, "pod"), "adopt", Json(with is null ? Config() : with(Config())), [("SANDLABX_UPLOAD_PORT", "0"), ("SANDLABX_WISH_DIR", Wishes), .. environment]);
     }
 
     /// <summary>As the kubelet does it.</summary>
