@@ -51,7 +51,7 @@ internal static class SchemaBuilder
     public static IEnumerable<PropertyInfo> Properties(Type type) => type
         .GetProperties(BindingFlags.Public | BindingFlags.Instance)
         .Where(p => p.GetMethod is not null && p.GetIndexParameters().Length == 0
-            && p.GetCustomAttribute<IgnoreAttribute>() is null && p.GetCustomAttribute<JsonIgnoreAttribute>() is null);
+            && p.GetCustomAttribute<IgnoreAttribute>() is null && p.GetCustomAttribute<JsonIgnoreAttribute>() is not { Condition: JsonIgnoreCondition.Always });
 
     /// <summary>The name on the wire.</summary>
     public static string NameOf(PropertyInfo property) =>

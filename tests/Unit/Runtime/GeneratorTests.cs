@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using System.Runtime.CompilerServices;
 using k8s.Models;
 using SandLabX.Runtime;
@@ -134,6 +135,12 @@ public sealed class GeneratorTests
 
         [Default(1)]
         public int Count { get; set; }
+
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        public string? Hint { get; set; }
+
+        [JsonIgnore]
+        public string Shown => $"{Count} × {Name}";
     }
 
     private sealed class GadgetStatus
