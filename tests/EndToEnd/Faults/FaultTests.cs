@@ -37,7 +37,7 @@ public sealed class FaultTests(Space space, ITestOutputHelper output) : Scenario
             Queue<Fault> ofOne = [], ofAll = [];
             for (int round = 0; round < rounds; round++)
             {
-                await RoundAsync(round, victims, [.. victims.Select(_ => Fault.OfOne.Single(f => f.Name == "Eviction"))], Fault.OfAll.Single(f => f.Name == (round % 2 == 0 ? "ApiServer" : "Etcd")), random, table);
+                await RoundAsync(round, victims, [.. victims.Select(_ => Deal(ofOne, Fault.OfOne, random))], Deal(ofAll, Fault.OfAll, random), random, table);
             }
         }
         finally
