@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using SandLabX.EndToEnd.Faults;
 using SandLabX.EndToEnd.Support;
 using SandLabX.Entities;
 
@@ -9,6 +10,11 @@ namespace SandLabX.EndToEnd;
 public sealed class FailoverTests(Space space, ITestOutputHelper output) : Scenario(space, output), IClassFixture<Space>
 {
     protected override void Require() => Lab.RequireLocal();
+
+    /// <summary>.NET takes a moment to listen for SIGTERM. Until then it ends a process, but not the first one of its namespace: that would lead on until it is killed, and keep the lease.</summary>
+    [Fact]
+    public async Task An_operator_that_is_told_to_end_before_it_listens_ends() =>
+        (await NodeScripts.ToOperatorAsync("(($(awk '/^NSpid/ {print $NF}' /proc/$pid/status) > 1))")).ShouldBeTrue("it is not the first process of its namespace");
 
     [Fact]
     public async Task When_the_leader_is_killed_the_other_replica_takes_over_and_nothing_is_lost()
