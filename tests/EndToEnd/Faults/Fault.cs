@@ -61,7 +61,8 @@ internal sealed record Fault(string Name, double Bound, Func<Victim, Random, Tas
         new("Panic", 120, (v, _) => MustAsync(NodeScripts.ToRunnerAsync(v.DiskId, NodeScripts.TellItsEnd("panic")))) { Ends = [TerminationReasons.GuestPanicked] },
         new("PowerOff", 120, (v, _) => MustAsync(NodeScripts.ToRunnerAsync(v.DiskId, NodeScripts.TellItsEnd("poweroff")))) { Ends = [TerminationReasons.GuestShutdown] },
         new("Reboot", 60, (v, _) => MustAsync(NodeScripts.ToRunnerAsync(v.DiskId, NodeScripts.Tell("reboot")))) { KeepsPod = true, Reboots = true },
-        new("OutOfMemory", 120, (v, _) => StarveAsync(v)) { Ends = [TerminationReasons.OutOfMemory] },
+        // A guest that has been up for some faults has most of its memory from the host already: it may run out of its own before it asks for more.
+        new("OutOfMemory", 120, (v, _) => StarveAsync(v)) { Ends = [TerminationReasons.OutOfMemory, TerminationReasons.GuestPanicked] },
         new("DiskFull", 90, (v, _) => FillAsync(v)) { KeepsPod = true },
         new("IoError", 180, (v, _) => FailVolumeAsync(v)) { KeepsPod = true },
         new("Corrupt", 240, DamageAsync) { Ends = [TerminationReasons.HostShutdown] },
