@@ -11,6 +11,8 @@ internal static class Lab
     public const string OperatorDeployment = "deployment/sandlabx-operator";
     public const string ImageServer = "sandlabx-images";
 
+    private static readonly string[] s_askForLeader = ["-n", OperatorNamespace, "get", "lease", "sandlabx-leader", "-o", "jsonpath={.spec.holderIdentity}"];
+
     private static readonly Lazy<KubeApi> s_api = new(() => KubeApi.Connect(KubernetesClientConfiguration.BuildConfigFromConfigFile(Variable("KUBECONFIG"))));
 
     /// <summary>The typed edge to the API server.</summary>
@@ -101,7 +103,7 @@ internal static class Lab
             Outcome staying = await KubectlAsync(
                 "-n", OperatorNamespace, "get", "pods", "-l", "app.kubernetes.io/name=sandlabx", "-o",
                 "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}\n{{end}}{{end}}");
-            Outcome leader = await KubectlAsync("-n", OperatorNamespace, "get", "lease", "sandlabx-leader", "-o", "jsonpath={.spec.holderIdentity}");
+            Outcome leader = await KubectlAsync(s_askForLeader);
             bool leads = leader.Output.Length > 0 && staying.Output.Split('\n').Contains(PodOf(leader.Output));
             return leader.Code != 0 || leads ? leader : leader with { Code = 1, Errors = $"'{leader.Output}' holds the lease, and is none of the pods that stay: {staying.Output}" };
         },
@@ -122,8 +124,7 @@ internal static class Lab
     }
 
     /// <summary>The process that holds the lease, as pod_id; empty when none does.</summary>
-    public static async Task<string> LeaderAsync() =>
-        (await KubectlOkAsync("-n", OperatorNamespace, "get", "lease", "sandlabx-leader", "-o", "jsonpath={.spec.holderIdentity}")).Trim();
+    public static Task<string> LeaderAsync() => KubectlOkAsync(s_askForLeader);
 
     /// <summary>The pod of a process that held the lease.</summary>
     public static string PodOf(string holder) => holder.Split('_')[0];

@@ -47,12 +47,8 @@ public sealed class AcceleratorTests
         await File.WriteAllBytesAsync(device, []);
 
         // A QEMU whose KVM guests never run: what a para-virtual /dev/kvm makes of it.
-        string bin = Directory.CreateDirectory(Path.Combine(lab.Folder, "bin")).FullName;
-        string fake = Path.Combine(bin, "qemu-system-x86_64");
-        string path = Environment.GetEnvironmentVariable("PATH")!;
-        await File.WriteAllTextAsync(fake, $"#!/bin/sh\nPATH={path}\ncase \"$*\" in *-bios*) exec sleep 600;; *) exec qemu-system-x86_64 \"$@\";; esac\n");
-        File.SetUnixFileMode(fake, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        await using RunnerProcess runner = lab.Run(config => config with { Accelerator = Accelerators.Auto }, environment: [("PATH", $"{bin}:{path}"), ("SANDLABX_KVM_DEVICE", device)]);
+        (string, string) hanging = await Machine.StandInAsync(lab.Folder, "qemu-system-x86_64", "case \"$*\" in *-bios*) exec sleep 600;; *) exec qemu-system-x86_64 \"$@\";; esac");
+        await using RunnerProcess runner = lab.Run(config => config with { Accelerator = Accelerators.Auto }, environment: [hanging, ("SANDLABX_KVM_DEVICE", device)]);
 
         RunnerState running = await runner.UntilPhaseAsync(RunnerPhases.Running);
 

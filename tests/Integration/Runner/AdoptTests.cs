@@ -219,12 +219,9 @@ public sealed partial class AdoptTests : IAsyncLifetime
     public async Task A_copy_that_does_not_read_as_the_original_is_not_taken()
     {
         string sent = Digest(Source);
-        string bin = Directory.CreateDirectory(Path.Combine(_folder, "bin")).FullName, path = Environment.GetEnvironmentVariable("PATH")!;
-        string faulty = Path.Combine(bin, "qemu-img");
-        await File.WriteAllTextAsync(
-            faulty, $"#!/bin/sh\nPATH={path}\nqemu-img \"$@\" || exit\n[ \"$1\" = rebase ] || exit 0\nfor image; do :; done\nexec qemu-io -c 'write -P 0x99 2M 512' \"$image\"\n");
-        File.SetUnixFileMode(faulty, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        await using (RunnerProcess runner = Start(environment: ("PATH", $"{bin}:{path}")))
+        (string, string) faulty = await Machine.StandInAsync(
+            _folder, "qemu-img", "qemu-img \"$@\" || exit\n[ \"$1\" = rebase ] || exit 0\nfor image; do :; done\nexec qemu-io -c 'write -P 0x99 2M 512' \"$image\"");
+        await using (RunnerProcess runner = Start(environment: faulty))
         {
             await SendAsync(runner);
             (await runner.EndsForAsync(TerminationReasons.ContentDiffers)).ShouldContain("keep the source");

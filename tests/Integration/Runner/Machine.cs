@@ -19,6 +19,18 @@ internal static class Machine
     public static bool IsOnPath(string program) =>
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => folder.Length > 0 && File.Exists(Path.Combine(folder, program)));
 
+    /// <summary>Puts a script in a program's place, for faults that the real one can't show; the script itself finds the real one. Gives the PATH for who is to meet it.</summary>
+    /// <param name="folder">Where it is made.</param>
+    /// <param name="program">The program's name.</param>
+    /// <param name="script">Lines of sh.</param>
+    public static async Task<(string Name, string Value)> StandInAsync(string folder, string program, string script)
+    {
+        string path = Environment.GetEnvironmentVariable("PATH")!, bin = Directory.CreateDirectory(Path.Combine(folder, "bin")).FullName, file = Path.Combine(bin, program);
+        await File.WriteAllTextAsync(file, $"#!/bin/sh\nPATH={path}\n{script}\n");
+        File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        return ("PATH", $"{bin}:{path}");
+    }
+
     /// <summary>Runs a program to its end; its output.</summary>
     public static async Task<string> RunAsync(string program, params string[] arguments)
     {

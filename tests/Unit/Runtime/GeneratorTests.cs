@@ -1,5 +1,5 @@
-using System.Text.Json.Serialization;
 using System.Runtime.CompilerServices;
+using System.Text.Json.Serialization;
 using k8s.Models;
 using SandLabX.Runtime;
 
