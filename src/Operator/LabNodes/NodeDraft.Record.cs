@@ -125,9 +125,9 @@ internal sealed partial class NodeDraft
         Set(ConditionTypes.RestartRequired, outdated, outdated ? "SpecChanged" : "UpToDate", outdated
             ? "cpus, memory, accelerator, gracePeriodSeconds, cloudInit or cdrom changed since the guest started; the next start applies it. Change spec.restartRevision to restart now."
             : "The guest has what the spec says.");
+        Status.StartedAt = Status.Timeline?.GuestRunning ?? (news ? NodeEnds.Instant(Now.UtcDateTime) : Status.StartedAt);
         if (news)
         {
-            Status.StartedAt = Status.Timeline?.GuestRunning ?? NodeEnds.Instant(Now.UtcDateTime);
             bool resumed = _before.SavedState is not null;
             Do(new Intent.Announce(false, resumed ? "Resumed" : "Started", $"The guest {(resumed ? "goes on where it was suspended," : "runs")} on {pod.Spec?.NodeName} ({Status.Accelerator ?? "accelerator not known yet"})."));
         }
@@ -191,7 +191,9 @@ internal sealed partial class NodeDraft
             known.StrayOverlays = disk.Strays is null ? null : [.. disk.Strays];
 
             // The overlay grows all the time; it is noted at a start and at an end, so that an idle node writes nothing.
-            if (_before.Phase != NodePhases.Running || NodeEnds.RunnerStatus(pod)?.State?.Terminated is not null)
+            // A guest can count as running, by its pod's readiness, before its runner is first heard: that is a start too.
+            bool firstHeard = _before.Timeline?.GuestRunning is null && timeline?.GuestRunning is not null;
+            if (firstHeard || _before.Phase != NodePhases.Running || NodeEnds.RunnerStatus(pod)?.State?.Terminated is not null)
             {
                 known.ActualSizeBytes = disk.ActualSizeBytes;
             }

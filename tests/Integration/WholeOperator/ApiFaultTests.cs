@@ -50,7 +50,7 @@ public sealed class ApiFaultTests(ApiServerFixture fixture, ApiFaultTests.Calm c
             script.Proxy.Calm = true;
             LabOutcome outcome = await script.OutcomeAsync();
             await Eventually.BeTrueAsync(async () => (outcome = await script.OutcomeAsync()).State.SequenceEqual(expected.State), "all is as without faults", () =>
-                string.Join('\n', outcome.State.Except(expected.State).Concat(expected.State.Except(outcome.State).Select(l => "and not " + l))));
+                $"there: {Parts(outcome, expected)}\nnot there: {Parts(expected, outcome)}");
             output.WriteLine($"{outcome.Requests} requests, {expected.Requests} without faults; struck: {string.Join(", ", script.Proxy.Struck.OrderBy(s => s.Key).Select(s => $"{s.Key} {s.Value}"))}");
 
             script.Proxy.Struck.ShouldNotBeEmpty("something befell it");
@@ -73,6 +73,13 @@ public sealed class ApiFaultTests(ApiServerFixture fixture, ApiFaultTests.Calm c
             output.WriteLine(string.Join('\n', script.Operator.Log));
             throw;
         }
+    }
+
+    /// <summary>What only the first of two outcomes says, property by property: whole lines are too long to be told.</summary>
+    private static string Parts(LabOutcome of, LabOutcome but)
+    {
+        static IEnumerable<string> Split(LabOutcome outcome) => outcome.State.SelectMany(l => l.Split(",\"").Select(part => $"{string.Join(' ', l.Split(' ').Take(2))}: {part}"));
+        return string.Join('\n', Split(of).Except(Split(but)));
     }
 
     /// <summary>The script without faults, run once: what all others are held against.</summary>

@@ -101,6 +101,26 @@ public sealed class NodePlannerTests
     }
 
     [Fact]
+    public void What_the_runner_of_a_guest_that_counts_as_running_tells_first_is_put_on_record()
+    {
+        NodeObservation seen = Given.Fresh();
+        seen = Given.After(seen, Plan(seen));
+        seen = seen with { Pod = Given.Pod(seen.Node, p => p.Status.Conditions[1].Status = "True") };
+        seen = Given.After(seen, Plan(seen, Given.Now.AddMinutes(10)));
+        seen.Node.Status!.Phase.ShouldBe(NodePhases.Running);
+        seen.Node.Status.StartedAt.ShouldBe(Given.Now.UtcDateTime.AddMinutes(10));
+
+        Plan<LabNodeStatus> told = Plan(seen with { Runner = Given.RunnerRunning }, Given.Now.AddMinutes(11));
+        told.Intents.ShouldBeEmpty();
+        told.Status.Disk!.ActualSizeBytes.ShouldBe(Quantities.MiB);
+        told.Status.StartedAt.ShouldBe(Given.Now.UtcDateTime);
+
+        // From then on the overlay's growth costs no write.
+        RunnerState later = Given.RunnerRunning with { Disk = Given.RunnerRunning.Disk! with { ActualSizeBytes = 7 * Quantities.MiB } };
+        Plan(Given.After(seen, told) with { Runner = later }, Given.Now.AddMinutes(12)).Status.Disk!.ActualSizeBytes.ShouldBe(Quantities.MiB);
+    }
+
+    [Fact]
     public void The_runner_of_a_pod_that_just_became_ready_is_given_a_moment_to_speak_for_itself()
     {
         NodeObservation seen = Given.Fresh();
