@@ -39,7 +39,7 @@ public sealed record RunnerState
     /// <summary>The last reset that was carried out, as <see cref="ContractNames.ResetFile"/> named it.</summary>
     public string? ResetRevision { get; init; }
 
-    /// <summary>How often the guest was reset since QEMU's start (reboots included).</summary>
+    /// <summary>How often the guest was reset since QEMU's start (reboots included). What its firmware adds to a reset is not counted, nor is what a guest asks for within 5 s of one.</summary>
     public int Resets { get; init; }
 
     /// <summary>How often the guest rebooted by itself since QEMU's start.</summary>

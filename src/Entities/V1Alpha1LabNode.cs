@@ -326,7 +326,7 @@ public sealed class LabNodePodStatus
 /// <summary>A guest's reboots of its own, in its pod: they are no ends.</summary>
 public sealed class LabNodeReboots
 {
-    /// <summary>How many; told at most once a minute.</summary>
+    /// <summary>How many, told at most once a minute. What a guest asks for within 5 s of a reset, as firmware does, is part of it.</summary>
     public int Count { get; set; }
 
     /// <summary>When the last of them was.</summary>

@@ -174,7 +174,7 @@ internal sealed class GuestSession
             SaveError = life.SaveError,
             Resets = life.Resets,
             Reboots = life.Reboots,
-            RebootedAt = life.Reboots > state.Reboots ? _clock.GetUtcNow() : state.RebootedAt,
+            RebootedAt = life.RebootedAt,
             ResetRevision = _wishes.ResetDone,
             LastUsedAt = life.HasRun && state.Timeline is { GuestRunning: null } ? _clock.GetUtcNow() : state.LastUsedAt,
             Timeline = life.HasRun && state.Timeline is { GuestRunning: null } timeline ? timeline with { GuestRunning = _clock.GetUtcNow() } : state.Timeline,

@@ -55,14 +55,14 @@ internal abstract record QmpMessage
         }
 
         JsonElement data = root.TryGetProperty("data", out JsonElement found) ? found : default;
-        return name.GetString() == "MIGRATION" ? new Migration(Text(data, "status")) : EventOf(name.GetString() ?? "", data) is { } happened ? new Happened(name.GetString()!, happened) : null;
+        return name.GetString() == "MIGRATION" ? new Migration(Text(data, "status")) : EventOf(name.GetString() ?? "", data, TimeOf(root)) is { } happened ? new Happened(name.GetString()!, happened) : null;
     }
 
-    private static GuestEvent? EventOf(string name, JsonElement data) => name switch
+    private static GuestEvent? EventOf(string name, JsonElement data, DateTimeOffset at) => name switch
     {
         "STOP" => new GuestEvent.Stopped(),
         "RESUME" => new GuestEvent.Resumed(),
-        "RESET" => new GuestEvent.Reset(Flag(data, "guest")),
+        "RESET" => new GuestEvent.Reset(Flag(data, "guest"), at),
         "SHUTDOWN" => new GuestEvent.Shutdown(Flag(data, "guest"), Text(data, "reason")),
         "GUEST_PANICKED" => new GuestEvent.Panicked(),
         "BLOCK_IMAGE_CORRUPTED" => new GuestEvent.DiskCorrupted(Flag(data, "fatal"), Text(data, "msg")),
@@ -70,6 +70,16 @@ internal abstract record QmpMessage
             Text(data, "action") == "stop", Flag(data, "nospace"), $"{Text(data, "operation")} of {Text(data, "node-name")}: {Text(data, "reason")}"),
         _ => null,
     };
+
+    /// <summary>When an event was. QEMU writes -1 where its host's clock can't be read, which is as good as 1970.</summary>
+    private static DateTimeOffset TimeOf(JsonElement root) =>
+        root.TryGetProperty("timestamp", out JsonElement time)
+        && Number(time, "seconds") is >= 0 and <= int.MaxValue and { } seconds && Number(time, "microseconds") is >= 0 and < 1_000_000 and { } microseconds
+            ? DateTimeOffset.FromUnixTimeSeconds(seconds).AddTicks(microseconds * TimeSpan.TicksPerMicrosecond)
+            : DateTimeOffset.UnixEpoch;
+
+    private static long? Number(JsonElement data, string name) =>
+        data.ValueKind == JsonValueKind.Object && data.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out long number) ? number : null;
 
     private static string VersionOf(JsonElement greeting)
     {

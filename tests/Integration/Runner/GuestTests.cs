@@ -154,12 +154,19 @@ public sealed class GuestTests
     public async Task A_reset_is_counted_and_the_guest_goes_on()
     {
         using Lab lab = await Lab.MakeAsync();
-        await using RunnerProcess runner = lab.Run();
+        string wishes = Directory.CreateDirectory(Path.Combine(lab.Folder, "wishes")).FullName;
+        await using RunnerProcess runner = lab.Run(environment: ("SANDLABX_WISH_DIR", wishes));
         await runner.SeesAsync(BootSector.Greeting);
+        DateTimeOffset asked = DateTimeOffset.UtcNow;
         await ConsoleClient.TypeAsync(runner, "r");
-
-        // A guest that asks again before it is carried out is told of as often; what matters is that it is counted.
         (await runner.UntilAsync(state => state.Resets >= 1)).Phase.ShouldBe(RunnerPhases.Running);
+        await runner.SeesAsync(BootSector.Greeting, times: 2);
+
+        // QEMU told of more: the firmware resets once again, and a guest may ask again before it is carried out. A pause is told after all of them.
+        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
+        RunnerState state = await runner.UntilPhaseAsync(RunnerPhases.Paused);
+        (state.Resets, state.Reboots).ShouldBe((1, 1));
+        state.RebootedAt.ShouldNotBeNull().ShouldBeInRange(asked, DateTimeOffset.UtcNow);
     }
 
     [Fact]
@@ -180,6 +187,7 @@ public sealed class GuestTests
 
         await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.ResetFile), "1");
         await runner.UntilAsync(state => state is { Resets: >= 1, ResetRevision: "1" });
+        await runner.SeesAsync(BootSector.Greeting, times: 2);
 
         // A wish that is taken back is none; and one that asks to stand and to be reset gets both.
         await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
@@ -187,6 +195,12 @@ public sealed class GuestTests
         await runner.UntilAsync(state => state is { Phase: RunnerPhases.Paused, ResetRevision: "2", Resets: >= 2 });
         await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Running);
         await runner.UntilPhaseAsync(RunnerPhases.Running);
+        await runner.SeesAsync(BootSector.Greeting, times: 3);
+
+        // The firmware resets too, each time; but the guest did not reboot by itself.
+        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
+        paused = await runner.UntilPhaseAsync(RunnerPhases.Paused);
+        (paused.Resets, paused.Reboots).ShouldBe((2, 0));
         await Lab.StopAsync(runner);
     }
 

@@ -161,10 +161,10 @@ internal sealed class RunnerProcess : IAsyncDisposable
     }
 
     /// <summary>Waits until the console shows a text.</summary>
-    public async Task SeesAsync(string text)
+    public async Task SeesAsync(string text, int times = 1)
     {
         long began = Stopwatch.GetTimestamp();
-        while (!Output.Contains(text, StringComparison.Ordinal))
+        while (Output.Split(text).Length <= times)
         {
             if (Process.HasExited || Stopwatch.GetElapsedTime(began) > Patience)
             {

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using SandLabX.Cli.Migration;
 using SandLabX.Contract;
 using static SandLabX.Unit.Cli.MigrationGiven;
@@ -239,18 +238,14 @@ public sealed class MigrationPlannerTests
     }
 
     [Fact]
-    public void Ten_thousand_nodes_are_planned_in_no_time()
+    public void Ten_thousand_nodes_are_planned()
     {
         OldNode[] nodes = [.. Enumerable.Range(0, 10_000).Select(i => Node($"id-{i}", $"web {i}"))];
         Survey survey = Survey(nodes.Select(n => Overlay(n.Id)), Base());
-        long began = Stopwatch.GetTimestamp();
         Plan(State(nodes), survey).Nodes.Count.ShouldBe(10_000);
-        Stopwatch.GetElapsedTime(began).ShouldBeLessThan(TimeSpan.FromSeconds(10));
 
         // Also when all of them have one name.
         nodes = [.. nodes.Select(n => n with { Name = "web" })];
-        began = Stopwatch.GetTimestamp();
         Plan(State(nodes), survey).Nodes.Select(n => n.Name).Distinct().Count().ShouldBe(10_000);
-        Stopwatch.GetElapsedTime(began).ShouldBeLessThan(TimeSpan.FromSeconds(10));
     }
 }

@@ -194,8 +194,23 @@ public class GuestLifeTests
     [Fact]
     public void Resets_are_counted_and_those_that_the_guest_asked_for_too()
     {
-        GuestLife life = After(s_running, new GuestEvent.Reset(ByGuest: true), new GuestEvent.Reset(ByGuest: false));
-        (life.Resets, life.Reboots).ShouldBe((2, 1));
+        GuestLife life = After(s_running, Reset(0), Reset(1, byGuest: false));
+        (life.Resets, life.Reboots, life.RebootedAt).ShouldBe((2, 1, Second(0)));
+    }
+
+    [Fact]
+    public void What_the_firmware_adds_to_a_reset_is_part_of_it()
+    {
+        GuestLife life = After(s_running, Reset(0), Reset(0.2), Reset(0.21));
+        (life.Resets, life.Reboots, life.RebootedAt).ShouldBe((1, 1, Second(0)));
+
+        // Nor does a guest that is reset reboot by itself.
+        life = After(s_running, Reset(0, byGuest: false), Reset(0.2));
+        (life.Resets, life.Reboots, life.RebootedAt).ShouldBe((1, 0, (DateTimeOffset?)null));
+
+        // One that does nothing but reboot is told of, all the same, and so is one whose host's clock is set back.
+        After([s_running, .. Enumerable.Range(0, 60).Select(i => Reset(i))]).Reboots.ShouldBe(12);
+        After(s_running, Reset(0), Reset(-3600)).Reboots.ShouldBe(2);
     }
 
     [Fact]
@@ -245,7 +260,7 @@ public class GuestLifeTests
         GuestEvent[] all =
         [
             s_running, new GuestEvent.Connected("paused"), new GuestEvent.Stopped(), new GuestEvent.Resumed(), s_off, new GuestEvent.Shutdown(false, "host-qmp-quit"),
-            new GuestEvent.Panicked(), new GuestEvent.Reset(true), s_full, s_failed, new GuestEvent.TryDisk(), new GuestEvent.DiskHeld(), new GuestEvent.DiskCorrupted(true, "bad"), s_stop, s_again, s_graceOver, new GuestEvent.RoomFound(), new GuestEvent.QemuEnded(137, ""),
+            new GuestEvent.Panicked(), Reset(0), Reset(1, byGuest: false), s_full, s_failed, new GuestEvent.TryDisk(), new GuestEvent.DiskHeld(), new GuestEvent.DiskCorrupted(true, "bad"), s_stop, s_again, s_graceOver, new GuestEvent.RoomFound(), new GuestEvent.QemuEnded(137, ""),
             new GuestEvent.PowerWished(PowerWishes.Suspended), new GuestEvent.PowerWished(PowerWishes.Paused), new GuestEvent.PowerWished(PowerWishes.Running), new GuestEvent.StateReceived(),
             new GuestEvent.StateKept(), new GuestEvent.SaveFailed("full"), new GuestEvent.SaveAgain(), new GuestEvent.Connected("inmigrate"), new GuestEvent.StateLoaded(), new GuestEvent.LoadFailed("bad"),
         ];
@@ -268,6 +283,10 @@ public class GuestLifeTests
             (life.QemuIsGone && life.End is null).ShouldBeFalse();
         }).QuickCheckThrowOnFailure();
     }
+
+    private static GuestEvent.Reset Reset(double second, bool byGuest = true) => new GuestEvent.Reset(byGuest, Second(second));
+
+    private static DateTimeOffset Second(double second) => DateTimeOffset.UnixEpoch.AddDays(1).AddSeconds(second);
 
     private static GuestLife After(params GuestEvent[] events) => events.Aggregate(new GuestLife(), (life, e) => life.On(e).Life);
 

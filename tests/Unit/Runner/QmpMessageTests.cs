@@ -29,7 +29,10 @@ public class QmpMessageTests
         Event("""{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}""")
             .ShouldBe(new GuestEvent.Shutdown(true, "guest-shutdown"));
         Event("""{"event": "STOP"}""").ShouldBe(new GuestEvent.Stopped());
-        Event("""{"event": "RESET", "data": {"guest": true, "reason": "guest-reset"}}""").ShouldBe(new GuestEvent.Reset(ByGuest: true));
+        Event("""{"timestamp": {"seconds": 1795906787, "microseconds": 254189}, "event": "RESET", "data": {"guest": true, "reason": "guest-reset"}}""")
+            .ShouldBe(new GuestEvent.Reset(ByGuest: true, DateTimeOffset.FromUnixTimeSeconds(1795906787).AddMicroseconds(254189)));
+        Event("""{"timestamp": {"seconds": -1, "microseconds": -1}, "event": "RESET", "data": {"guest": false}}""").ShouldBe(new GuestEvent.Reset(ByGuest: false, DateTimeOffset.UnixEpoch));
+        Event("""{"timestamp": 7, "event": "RESET"}""").ShouldBe(new GuestEvent.Reset(ByGuest: false, DateTimeOffset.UnixEpoch));
         Event("""{"event": "GUEST_PANICKED", "data": {"action": "pause"}}""").ShouldBe(new GuestEvent.Panicked());
         Event("""{"event": "BLOCK_IMAGE_CORRUPTED", "data": {"device": "", "node-name": "disk", "msg": "Preventing invalid write", "fatal": true}}""")
             .ShouldBe(new GuestEvent.DiskCorrupted(true, "Preventing invalid write"));
