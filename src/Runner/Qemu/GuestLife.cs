@@ -11,8 +11,8 @@ internal abstract record GuestEvent
     /// <summary>The guest's processors stand.</summary>
     internal sealed record Stopped : GuestEvent;
 
-    /// <summary>They run again.</summary>
-    internal sealed record Resumed : GuestEvent;
+    /// <summary>They run again; since when, by QEMU's clock.</summary>
+    internal sealed record Resumed(DateTimeOffset At) : GuestEvent;
 
     /// <summary>QEMU is done with the guest.</summary>
     internal sealed record Shutdown(bool ByGuest, string Reason) : GuestEvent;
@@ -161,8 +161,8 @@ internal sealed record GuestLife
     /// <summary>Resets so far; those that belong to one count as one.</summary>
     internal int Resets { get; init; }
 
-    /// <summary>When the last of them was.</summary>
-    internal DateTimeOffset? ResetAt { get; init; }
+    /// <summary>Since when the guest has run after the last of them; null where there was none, and while it has not.</summary>
+    internal DateTimeOffset? RunsSinceReset { get; init; }
 
     /// <summary>Those of them that the guest asked for itself.</summary>
     internal int Reboots { get; init; }
@@ -198,7 +198,10 @@ internal sealed record GuestLife
             GuestEvent.Connected connected => OnConnected(connected.Status),
             GuestEvent.Stopped => (this with { IsRunning = false }, s_nothing),
             // Whether a disk that failed works again is known when what it failed at was tried once more.
-            GuestEvent.Resumed => (this with { IsRunning = true, HasRun = true, IoError = IoError is { NoSpace: false } ? IoError : null }).Obey(),
+            GuestEvent.Resumed resumed => (this with
+            {
+                IsRunning = true, HasRun = true, IoError = IoError is { NoSpace: false } ? IoError : null, RunsSinceReset = RunsSinceReset ?? (Resets > 0 ? resumed.At : null),
+            }).Obey(),
             GuestEvent.Shutdown { ByGuest: true } => OnEnd(StopWasAsked
                 ? new(TerminationReasons.HostShutdown, "The guest was asked to power off and did.")
                 : new(TerminationReasons.GuestShutdown, "The guest powered itself off.")),
@@ -233,12 +236,13 @@ internal sealed record GuestLife
 
     private GuestLife OnReset(GuestEvent.Reset reset)
     {
-        if (reset.ByGuest && ResetAt is { } last && (reset.At - last).Duration() < s_sameReset)
+        if (reset.ByGuest && RunsSinceReset is { } since && (reset.At - since).Duration() < s_sameReset)
         {
             return this;
         }
 
-        GuestLife counted = this with { Resets = Resets + 1, ResetAt = reset.At };
+        // The firmware of a guest that stands comes to it when the guest goes on.
+        GuestLife counted = this with { Resets = Resets + 1, RunsSinceReset = IsRunning ? reset.At : null };
         return reset.ByGuest ? counted with { Reboots = Reboots + 1, RebootedAt = reset.At } : counted;
     }
 

@@ -61,7 +61,7 @@ internal abstract record QmpMessage
     private static GuestEvent? EventOf(string name, JsonElement data, DateTimeOffset at) => name switch
     {
         "STOP" => new GuestEvent.Stopped(),
-        "RESUME" => new GuestEvent.Resumed(),
+        "RESUME" => new GuestEvent.Resumed(at),
         "RESET" => new GuestEvent.Reset(Flag(data, "guest"), at),
         "SHUTDOWN" => new GuestEvent.Shutdown(Flag(data, "guest"), Text(data, "reason")),
         "GUEST_PANICKED" => new GuestEvent.Panicked(),

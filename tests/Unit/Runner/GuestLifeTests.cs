@@ -22,7 +22,7 @@ public class GuestLifeTests
         After().Phase.ShouldBe(RunnerPhases.Starting);
         After(s_running).Phase.ShouldBe(RunnerPhases.Running);
         After(new GuestEvent.Connected("prelaunch")).Phase.ShouldBe(RunnerPhases.Starting);
-        After(new GuestEvent.Connected("prelaunch"), new GuestEvent.Resumed()).Phase.ShouldBe(RunnerPhases.Running);
+        After(new GuestEvent.Connected("prelaunch"), Resumed(0)).Phase.ShouldBe(RunnerPhases.Running);
     }
 
     [Fact]
@@ -33,7 +33,7 @@ public class GuestLifeTests
         After(s_running, new GuestEvent.PowerWished(PowerWishes.Paused), new GuestEvent.Stopped()).Phase.ShouldBe(RunnerPhases.Paused);
 
         // Whoever let it go on: it stands again. And one that was to stand from the first stands as soon as it runs.
-        Commands(s_running, new GuestEvent.PowerWished(PowerWishes.Paused), new GuestEvent.Stopped(), new GuestEvent.Resumed()).ShouldBe([GuestCommand.Pause]);
+        Commands(s_running, new GuestEvent.PowerWished(PowerWishes.Paused), new GuestEvent.Stopped(), Resumed(0)).ShouldBe([GuestCommand.Pause]);
         (new GuestLife { Wish = PowerWishes.Paused }).On(s_running).Commands.ShouldBe([GuestCommand.Pause]);
     }
 
@@ -76,10 +76,10 @@ public class GuestLifeTests
     {
         GuestEvent[] failed = [s_running, new GuestEvent.PowerWished(PowerWishes.Suspended), new GuestEvent.Stopped(), new GuestEvent.SaveFailed("full")];
         Commands(failed).ShouldBe([GuestCommand.Continue]);
-        Commands([.. failed, new GuestEvent.Resumed()]).ShouldBeEmpty();
-        After([.. failed, new GuestEvent.Resumed()]).Phase.ShouldBe(RunnerPhases.Running);
-        Commands([.. failed, new GuestEvent.Resumed(), new GuestEvent.SaveAgain()]).ShouldBe([GuestCommand.Pause, GuestCommand.Save]);
-        After([.. failed, new GuestEvent.Resumed(), new GuestEvent.PowerWished(PowerWishes.Running)]).SaveError.ShouldBeNull();
+        Commands([.. failed, Resumed(0)]).ShouldBeEmpty();
+        After([.. failed, Resumed(0)]).Phase.ShouldBe(RunnerPhases.Running);
+        Commands([.. failed, Resumed(0), new GuestEvent.SaveAgain()]).ShouldBe([GuestCommand.Pause, GuestCommand.Save]);
+        After([.. failed, Resumed(0), new GuestEvent.PowerWished(PowerWishes.Running)]).SaveError.ShouldBeNull();
     }
 
     [Fact]
@@ -90,7 +90,7 @@ public class GuestLifeTests
         var asleep = new GuestLife { IsLoading = true };
         Run(asleep, waits).Commands.ShouldBe([GuestCommand.Load]);
         Run(asleep, waits, loaded).Commands.ShouldBe([GuestCommand.ForgetState, GuestCommand.Continue]);
-        Run(asleep, waits, loaded, new GuestEvent.Resumed()).Life.Phase.ShouldBe(RunnerPhases.Running);
+        Run(asleep, waits, loaded, Resumed(0)).Life.Phase.ShouldBe(RunnerPhases.Running);
 
         // A power button is of no use before.
         Run(asleep, waits, s_stop, s_again).Commands.ShouldBeEmpty();
@@ -170,7 +170,7 @@ public class GuestLifeTests
         paused.IoError.ShouldBe(new IoErrorReport(true, "No space left on device"));
         Commands(s_running, s_full, new GuestEvent.Stopped(), new GuestEvent.RoomFound()).ShouldBe([GuestCommand.Continue]);
 
-        GuestLife resumed = After(s_running, s_full, new GuestEvent.Stopped(), new GuestEvent.Resumed());
+        GuestLife resumed = After(s_running, s_full, new GuestEvent.Stopped(), Resumed(0));
         resumed.Phase.ShouldBe(RunnerPhases.Running);
         resumed.IoError.ShouldBeNull();
         Commands(s_running, new GuestEvent.RoomFound()).ShouldBeEmpty();
@@ -208,6 +208,12 @@ public class GuestLifeTests
         life = After(s_running, Reset(0, byGuest: false), Reset(0.2));
         (life.Resets, life.Reboots, life.RebootedAt).ShouldBe((1, 0, (DateTimeOffset?)null));
 
+        // Also when it stands for an hour in between, as the firmware does not run then.
+        life = After(s_running, new GuestEvent.Stopped(), Reset(0, byGuest: false), Resumed(3600), Reset(3600.2), Reset(3700));
+        (life.Resets, life.Reboots, life.RebootedAt).ShouldBe((2, 1, Second(3700)));
+        After(s_running, Reset(0), new GuestEvent.Stopped(), Resumed(3600), Reset(3600.2)).Reboots.ShouldBe(2);
+        After(new GuestEvent.Connected("prelaunch"), Resumed(0), Reset(1)).Reboots.ShouldBe(1);
+
         // One that does nothing but reboot is told of, all the same, and so is one whose host's clock is set back.
         After([s_running, .. Enumerable.Range(0, 60).Select(i => Reset(i))]).Reboots.ShouldBe(12);
         After(s_running, Reset(0), Reset(-3600)).Reboots.ShouldBe(2);
@@ -223,7 +229,7 @@ public class GuestLifeTests
         Commands([.. failed, new GuestEvent.TryDisk()]).ShouldBe([GuestCommand.Continue]);
 
         // Going on is no proof yet, and what fails again is no news.
-        GuestEvent[] tried = [.. failed, new GuestEvent.TryDisk(), new GuestEvent.Resumed()];
+        GuestEvent[] tried = [.. failed, new GuestEvent.TryDisk(), Resumed(0)];
         After(tried).Phase.ShouldBe(RunnerPhases.Paused);
         After([.. tried, s_failed, new GuestEvent.Stopped(), new GuestEvent.DiskHeld()]).ShouldBe(After(failed));
         GuestLife works = After([.. tried, new GuestEvent.DiskHeld()]);
@@ -259,7 +265,7 @@ public class GuestLifeTests
     {
         GuestEvent[] all =
         [
-            s_running, new GuestEvent.Connected("paused"), new GuestEvent.Stopped(), new GuestEvent.Resumed(), s_off, new GuestEvent.Shutdown(false, "host-qmp-quit"),
+            s_running, new GuestEvent.Connected("paused"), new GuestEvent.Stopped(), Resumed(0), s_off, new GuestEvent.Shutdown(false, "host-qmp-quit"),
             new GuestEvent.Panicked(), Reset(0), Reset(1, byGuest: false), s_full, s_failed, new GuestEvent.TryDisk(), new GuestEvent.DiskHeld(), new GuestEvent.DiskCorrupted(true, "bad"), s_stop, s_again, s_graceOver, new GuestEvent.RoomFound(), new GuestEvent.QemuEnded(137, ""),
             new GuestEvent.PowerWished(PowerWishes.Suspended), new GuestEvent.PowerWished(PowerWishes.Paused), new GuestEvent.PowerWished(PowerWishes.Running), new GuestEvent.StateReceived(),
             new GuestEvent.StateKept(), new GuestEvent.SaveFailed("full"), new GuestEvent.SaveAgain(), new GuestEvent.Connected("inmigrate"), new GuestEvent.StateLoaded(), new GuestEvent.LoadFailed("bad"),
@@ -284,7 +290,9 @@ public class GuestLifeTests
         }).QuickCheckThrowOnFailure();
     }
 
-    private static GuestEvent.Reset Reset(double second, bool byGuest = true) => new GuestEvent.Reset(byGuest, Second(second));
+    private static GuestEvent.Reset Reset(double second, bool byGuest = true) => new(byGuest, Second(second));
+
+    private static GuestEvent.Resumed Resumed(double second) => new(Second(second));
 
     private static DateTimeOffset Second(double second) => DateTimeOffset.UnixEpoch.AddDays(1).AddSeconds(second);
 
