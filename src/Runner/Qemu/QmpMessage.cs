@@ -75,7 +75,7 @@ internal abstract record QmpMessage
     private static DateTimeOffset TimeOf(JsonElement root) =>
         root.TryGetProperty("timestamp", out JsonElement time)
         && Number(time, "seconds") is >= 0 and <= int.MaxValue and { } seconds && Number(time, "microseconds") is >= 0 and < 1_000_000 and { } microseconds
-            ? DateTimeOffset.FromUnixTimeSeconds(seconds).AddTicks(microseconds * TimeSpan.TicksPerMicrosecond)
+            ? DateTimeOffset.FromUnixTimeSeconds(seconds).AddMicroseconds(microseconds)
             : DateTimeOffset.UnixEpoch;
 
     private static long? Number(JsonElement data, string name) =>

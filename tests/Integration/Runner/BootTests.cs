@@ -13,7 +13,7 @@ public sealed class BootTests
         using Lab lab = await Lab.MakeAsync();
         string secrets = Secrets(lab);
         SeedConfig seed = s_seed with { PasswordSecret = new SeedSecret("pw", secrets, "password"), SshKeysSecret = new SeedSecret("keys", Path.Combine(secrets, "keys"), null) };
-        Wish(lab, PowerWishes.Running);
+        lab.Wish(PowerWishes.Running);
         await using (RunnerProcess runner = Run(lab, config => config with { Seed = seed }, "first"))
         {
             await runner.SeesAsync(BootSector.Greeting);
@@ -28,15 +28,15 @@ public sealed class BootTests
             (await File.ReadAllTextAsync(Path.Combine(files, "network-config"))).ShouldBe("version: 2\n");
             (await Machine.RunAsync("blkid", "-o", "value", "-s", "LABEL", Seed(lab))).Trim().ShouldBe("CIDATA");
             Directory.GetFileSystemEntries(Path.GetDirectoryName(Seed(lab))!).ShouldBe([Seed(lab)], "what is secret is in one place");
-            Wish(lab, PowerWishes.Suspended);
+            lab.Wish(PowerWishes.Suspended);
             await runner.EndsForAsync(TerminationReasons.Suspended);
         }
 
         // The LabNode says nothing of it any more, and the machine is still the one that it was.
-        Wish(lab, PowerWishes.Running);
+        lab.Wish(PowerWishes.Running);
         await using RunnerProcess resumed = Run(lab, config => config, "second");
         await ConsoleTypesAsync(resumed, "hello");
-        Wish(lab, PowerWishes.Suspended);
+        lab.Wish(PowerWishes.Suspended);
         (await resumed.EndAsync()).Report.SavedState!.Seed.ShouldBeTrue();
     }
 
@@ -165,9 +165,7 @@ public sealed class BootTests
     }
 
     private static RunnerProcess Run(Lab lab, Func<RunnerConfig, RunnerConfig> with, string name) =>
-        lab.Run(with, name, ("SANDLABX_WISH_DIR", lab.Folder), ("SANDLABX_SEED_DIR", Path.Combine(lab.Folder, "seed")));
-
-    private static void Wish(Lab lab, string power) => File.WriteAllText(Path.Combine(lab.Folder, ContractNames.PowerFile), power);
+        lab.Run(with, name, lab.Wishes, ("SANDLABX_SEED_DIR", Path.Combine(lab.Folder, "seed")));
 
     private static string Seed(Lab lab) => Path.Combine(lab.Folder, "seed", "seed.iso");
 }

@@ -278,8 +278,8 @@ public sealed class CheckTests
     /// <summary>Starts a guest that stands from the first, so that it writes nothing, and ends it; what was said of it.</summary>
     private static async Task<RunnerState> StartAsync(Lab lab, string name, Func<RunnerConfig, RunnerConfig> with)
     {
-        await File.WriteAllTextAsync(Path.Combine(lab.Folder, ContractNames.PowerFile), PowerWishes.Paused);
-        await using RunnerProcess runner = lab.Run(config => with(config) with { GracePeriodSeconds = 0 }, name, ("SANDLABX_WISH_DIR", lab.Folder));
+        lab.Wish(PowerWishes.Paused);
+        await using RunnerProcess runner = lab.Run(config => with(config) with { GracePeriodSeconds = 0 }, name, lab.Wishes);
         RunnerState state = await runner.UntilPhaseAsync(RunnerPhases.Paused);
         await Lab.StopAsync(runner);
         return state;

@@ -154,8 +154,7 @@ public sealed class GuestTests
     public async Task A_reset_is_counted_and_the_guest_goes_on()
     {
         using Lab lab = await Lab.MakeAsync();
-        string wishes = Directory.CreateDirectory(Path.Combine(lab.Folder, "wishes")).FullName;
-        await using RunnerProcess runner = lab.Run(environment: ("SANDLABX_WISH_DIR", wishes));
+        await using RunnerProcess runner = lab.Run(environment: lab.Wishes);
         await runner.SeesAsync(BootSector.Greeting);
         DateTimeOffset asked = DateTimeOffset.UtcNow;
         await ConsoleClient.TypeAsync(runner, "r");
@@ -163,7 +162,7 @@ public sealed class GuestTests
         await runner.SeesAsync(BootSector.Greeting, times: 2);
 
         // QEMU told of more: the firmware resets once again, and a guest may ask again before it is carried out. A pause is told after all of them.
-        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
+        lab.Wish(PowerWishes.Paused);
         RunnerState state = await runner.UntilPhaseAsync(RunnerPhases.Paused);
         (state.Resets, state.Reboots).ShouldBe((1, 1));
         state.RebootedAt.ShouldNotBeNull().ShouldBeInRange(asked, DateTimeOffset.UtcNow);
@@ -173,32 +172,31 @@ public sealed class GuestTests
     public async Task Wishes_make_it_stand_go_on_and_reset_once()
     {
         using Lab lab = await Lab.MakeAsync();
-        string wishes = Directory.CreateDirectory(Path.Combine(lab.Folder, "wishes")).FullName;
-        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.ResetFile), "before");
-        await using RunnerProcess runner = lab.Run(config => config with { ResetRevision = "before", GracePeriodSeconds = 0 }, environment: ("SANDLABX_WISH_DIR", wishes));
+        lab.Wish("before", ContractNames.ResetFile);
+        await using RunnerProcess runner = lab.Run(config => config with { ResetRevision = "before", GracePeriodSeconds = 0 }, environment: lab.Wishes);
         await runner.SeesAsync(BootSector.Greeting);
 
-        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
+        lab.Wish(PowerWishes.Paused);
         RunnerState paused = await runner.UntilPhaseAsync(RunnerPhases.Paused);
         paused.IoError.ShouldBeNull();
         (paused.Resets, paused.ResetRevision).ShouldBe((0, "before"));
-        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Running);
+        lab.Wish(PowerWishes.Running);
         await runner.UntilPhaseAsync(RunnerPhases.Running);
 
-        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.ResetFile), "1");
+        lab.Wish("1", ContractNames.ResetFile);
         await runner.UntilAsync(state => state is { Resets: >= 1, ResetRevision: "1" });
         await runner.SeesAsync(BootSector.Greeting, times: 2);
 
         // A wish that is taken back is none; and one that asks to stand and to be reset gets both.
-        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
-        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.ResetFile), "2");
+        lab.Wish(PowerWishes.Paused);
+        lab.Wish("2", ContractNames.ResetFile);
         await runner.UntilAsync(state => state is { Phase: RunnerPhases.Paused, ResetRevision: "2", Resets: >= 2 });
-        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Running);
+        lab.Wish(PowerWishes.Running);
         await runner.UntilPhaseAsync(RunnerPhases.Running);
         await runner.SeesAsync(BootSector.Greeting, times: 3);
 
         // The firmware resets too, each time; but the guest did not reboot by itself.
-        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
+        lab.Wish(PowerWishes.Paused);
         paused = await runner.UntilPhaseAsync(RunnerPhases.Paused);
         (paused.Resets, paused.Reboots).ShouldBe((2, 0));
         await Lab.StopAsync(runner);
@@ -210,13 +208,12 @@ public sealed class GuestTests
     public async Task A_guest_that_stands_is_let_go_to_power_off_be_it_by_a_wish_or_a_signal(bool byWish)
     {
         using Lab lab = await Lab.MakeAsync();
-        string wishes = Directory.CreateDirectory(Path.Combine(lab.Folder, "wishes")).FullName;
-        await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Paused);
-        await using RunnerProcess runner = lab.Run(config => config with { GracePeriodSeconds = 1 }, environment: ("SANDLABX_WISH_DIR", wishes));
+        lab.Wish(PowerWishes.Paused);
+        await using RunnerProcess runner = lab.Run(config => config with { GracePeriodSeconds = 1 }, environment: lab.Wishes);
         await runner.UntilPhaseAsync(RunnerPhases.Paused);
         if (byWish)
         {
-            await File.WriteAllTextAsync(Path.Combine(wishes, ContractNames.PowerFile), PowerWishes.Off);
+            lab.Wish(PowerWishes.Off);
         }
         else
         {
@@ -248,11 +245,10 @@ public sealed class GuestTests
     public async Task A_disk_grows_while_its_guest_runs_and_a_smaller_size_is_no_wish()
     {
         using Lab lab = await Lab.MakeAsync();
-        string wish = Path.Combine(lab.Folder, ContractNames.SizeFile);
-        await File.WriteAllTextAsync(wish, $"{100L << 20}");
-        await using RunnerProcess runner = lab.Run(config => config with { GracePeriodSeconds = 0 }, environment: ("SANDLABX_WISH_DIR", lab.Folder));
+        lab.Wish($"{100L << 20}", ContractNames.SizeFile);
+        await using RunnerProcess runner = lab.Run(config => config with { GracePeriodSeconds = 0 }, environment: lab.Wishes);
         (await runner.UntilPhaseAsync(RunnerPhases.Running)).Disk!.VirtualSizeBytes.ShouldBe(256L << 20);
-        await File.WriteAllTextAsync(wish, $"{300L << 20}");
+        lab.Wish($"{300L << 20}", ContractNames.SizeFile);
         await runner.UntilAsync(state => state.Disk!.VirtualSizeBytes == 300L << 20);
         await Lab.StopAsync(runner);
         (await Machine.RunAsync("qemu-img", "info", lab.Overlay)).ShouldContain("300 MiB");

@@ -74,6 +74,14 @@ internal sealed class Lab : IDisposable
     public RunnerProcess Run(Func<RunnerConfig, RunnerConfig>? with = null, string name = "pod", params (string Name, string Value)[] environment) =>
         RunnerProcess.Start(Path.Combine(Folder, name), "run", JsonSerializer.Serialize(with is null ? Config : with(Config), ContractJson.Default.RunnerConfig), environment);
 
+    /// <summary>Where a runner finds what is wished of its guest: for its environment.</summary>
+    public (string Name, string Value) Wishes => ("SANDLABX_WISH_DIR", Folder);
+
+    /// <summary>Wishes something of the guest.</summary>
+    /// <param name="what">One of <see cref="PowerWishes"/>, or what another file says.</param>
+    /// <param name="file">The file's name.</param>
+    public void Wish(string what, string file = ContractNames.PowerFile) => File.WriteAllText(Path.Combine(Folder, file), what);
+
     /// <summary>Runs the guest once, so that there is a disk.</summary>
     public async Task RunOnceAsync(Func<RunnerConfig, RunnerConfig>? with = null)
     {

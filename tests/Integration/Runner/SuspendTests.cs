@@ -28,11 +28,11 @@ public sealed class SuspendTests
         (File.Exists(State(lab)), File.Exists(Marker(lab))).ShouldBe((false, false));
 
         // Once more, from a guest that was resumed, and this time into a pause.
-        Wish(lab, PowerWishes.Suspended);
+        lab.Wish(PowerWishes.Suspended);
         await second.EndsForAsync(TerminationReasons.Suspended);
         await using RunnerProcess third = Run(lab, PowerWishes.Paused, "third");
         (await third.UntilPhaseAsync(RunnerPhases.Paused)).IoError.ShouldBeNull();
-        Wish(lab, PowerWishes.Running);
+        lab.Wish(PowerWishes.Running);
         await third.UntilPhaseAsync(RunnerPhases.Running);
         await ConsoleClient.TypeAsync(third, "p");
         await third.EndsForAsync(TerminationReasons.GuestShutdown);
@@ -96,7 +96,7 @@ public sealed class SuspendTests
         using Lab lab = await Lab.MakeAsync(claim.Folder);
         await using RunnerProcess runner = Run(lab, PowerWishes.Running, "first");
         await runner.SeesAsync(BootSector.Greeting);
-        Wish(lab, PowerWishes.Suspended);
+        lab.Wish(PowerWishes.Suspended);
         RunnerState failed = await runner.UntilAsync(state => state is { Phase: RunnerPhases.Running, SaveError: not null });
         failed.SaveError!.ShouldContain("no room");
         Directory.GetFiles(lab.Claim, "*state*").ShouldBeEmpty();
@@ -118,7 +118,7 @@ public sealed class SuspendTests
         using Lab lab = await Lab.MakeAsync();
         await using RunnerProcess runner = Run(lab, PowerWishes.Running, "first", config => config with { GracePeriodSeconds = 0 });
         await runner.SeesAsync(BootSector.Greeting);
-        Wish(lab, PowerWishes.Suspended);
+        lab.Wish(PowerWishes.Suspended);
         await runner.UntilAsync(state => state.Phase is RunnerPhases.Saving or RunnerPhases.ShuttingDown);
         await Task.Delay(milliseconds);
         if (!runner.Process.HasExited)
@@ -174,7 +174,7 @@ public sealed class SuspendTests
     {
         await using RunnerProcess runner = Run(lab, PowerWishes.Running, "suspended");
         await runner.SeesAsync(BootSector.Greeting);
-        Wish(lab, PowerWishes.Suspended);
+        lab.Wish(PowerWishes.Suspended);
         (TerminationReport report, int exitCode) = await runner.EndAsync();
         (report.Reason, exitCode).ShouldBe((TerminationReasons.Suspended, 0), report.Message);
         SavedState saved = report.SavedState.ShouldNotBeNull();
@@ -184,11 +184,9 @@ public sealed class SuspendTests
 
     private static RunnerProcess Run(Lab lab, string wish, string name, Func<RunnerConfig, RunnerConfig>? with = null)
     {
-        Wish(lab, wish);
-        return lab.Run(with, name, ("SANDLABX_WISH_DIR", lab.Folder));
+        lab.Wish(wish);
+        return lab.Run(with, name, lab.Wishes);
     }
-
-    private static void Wish(Lab lab, string power) => File.WriteAllText(Path.Combine(lab.Folder, ContractNames.PowerFile), power);
 
     private static string State(Lab lab) => Path.Combine(lab.Claim, "node_t1.state");
 

@@ -188,8 +188,8 @@ public sealed class WipeTests
     private static async Task<DiskReport> RunAsync(Lab lab, string name, Func<RunnerConfig, RunnerConfig> with, bool run = true)
     {
         // Paused from the first, where the disk's bytes are to be compared.
-        await File.WriteAllTextAsync(Path.Combine(lab.Folder, ContractNames.PowerFile), run ? PowerWishes.Running : PowerWishes.Paused);
-        await using RunnerProcess runner = lab.Run(config => with(config) with { GracePeriodSeconds = 0 }, name, ("SANDLABX_WISH_DIR", lab.Folder));
+        lab.Wish(run ? PowerWishes.Running : PowerWishes.Paused);
+        await using RunnerProcess runner = lab.Run(config => with(config) with { GracePeriodSeconds = 0 }, name, lab.Wishes);
         RunnerState state = await runner.UntilPhaseAsync(run ? RunnerPhases.Running : RunnerPhases.Paused);
         if (run)
         {
@@ -203,8 +203,8 @@ public sealed class WipeTests
     /// <summary>The guest writes to its disk.</summary>
     private static async Task WriteAsync(Lab lab)
     {
-        await File.WriteAllTextAsync(Path.Combine(lab.Folder, ContractNames.PowerFile), PowerWishes.Running);
-        await using RunnerProcess runner = lab.Run(config => config with { GracePeriodSeconds = 0 }, "writes", ("SANDLABX_WISH_DIR", lab.Folder));
+        lab.Wish(PowerWishes.Running);
+        await using RunnerProcess runner = lab.Run(config => config with { GracePeriodSeconds = 0 }, "writes", lab.Wishes);
         await runner.SeesAsync(BootSector.Greeting);
         await ConsoleClient.TypeAsync(runner, "w");
         await runner.SeesAsync("....");
